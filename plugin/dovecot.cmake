@@ -1,0 +1,79 @@
+# Finds the installed Dovecot and says how a module for it is built.
+#
+# Sets DOVECOT_SERIES ("2.3" or "2.4"), DOVECOT_ABI (the string that modules carry), DOVECOT_INCLUDE_DIR
+# and DOVECOT_MODULE_DIR (where Dovecot looks for modules), and defines lbox_dovecot_module().
+# ${LBOX_MODULES} mirrors Dovecot's module folder: what is built here, and links to all else.
+
+find_file(DOVECOT_CONFIG dovecot-config
+  PATHS /usr/lib/dovecot /usr/lib64/dovecot /usr/local/lib/dovecot NO_DEFAULT_PATH
+  DOC "The dovecot-config file that dovecot-dev installs")
+if(NOT DOVECOT_CONFIG)
+  message(FATAL_ERROR "dovecot-config not found: install dovecot-dev or set DOVECOT_CONFIG "
+    "(LBOX_DOVECOT=OFF builds the message store alone)")
+endif()
+
+file(STRINGS ${DOVECOT_CONFIG} dovecot_config_lines)
+foreach(line IN LISTS dovecot_config_lines)
+  if(line MATCHES "^dovecot_moduledir=(.*)")
+    set(DOVECOT_MODULE_DIR "${CMAKE_MATCH_1}" CACHE PATH "Where Dovecot looks for its modules")
+  elseif(line MATCHES "^dovecot_pkgincludedir=(.*)")
+    set(DOVECOT_INCLUDE_DIR "${CMAKE_MATCH_1}" CACHE PATH "Dovecot's headers")
+  endif()
+endforeach()
+
+file(STRINGS ${DOVECOT_INCLUDE_DIR}/config.h dovecot_abi_line REGEX "define DOVECOT_ABI_VERSION")
+if(NOT dovecot_abi_line MATCHES "\"((2\\.[0-9]+)\\.ABI[^\"]*)\"")
+  message(FATAL_ERROR "No DOVECOT_ABI_VERSION in ${DOVECOT_INCLUDE_DIR}/config.h")
+endif()
+set(DOVECOT_ABI "${CMAKE_MATCH_1}")
+set(DOVECOT_SERIES "${CMAKE_MATCH_2}")
+if(NOT DOVECOT_SERIES MATCHES "^2\\.[34]$")
+  message(FATAL_ERROR "Dovecot ${DOVECOT_SERIES} is not supported: 2.3 and 2.4 are")
+endif()
+message(STATUS "Dovecot ${DOVECOT_SERIES} (${DOVECOT_ABI}), modules in ${DOVECOT_MODULE_DIR}")
+
+set(LBOX_MODULES ${PROJECT_BINARY_DIR}/modules)
+
+# lbox_dovecot_module(<target> OUTPUT <libNN_name> EXPORTS <version script>
+#                     [SUBDIR <folder below the module folder>]
+#                     SOURCES <file>... [LINK <library>...])
+# A loadable module: found by Dovecot under OUTPUT's name, exporting only what the version script
+# lists. Dovecot's own symbols are resolved when it is loaded.
+function(lbox_dovecot_module target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "OUTPUT;EXPORTS;SUBDIR" "SOURCES;LINK")
+  foreach(needed OUTPUT EXPORTS SOURCES)
+    if(NOT arg_${needed})
+      message(FATAL_ERROR "lbox_dovecot_module(${target}) needs ${needed}")
+    endif()
+  endforeach()
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "lbox_dovecot_module(${target}): unknown ${arg_UNPARSED_ARGUMENTS}")
+  endif()
+  get_filename_component(exports ${arg_EXPORTS} ABSOLUTE)
+
+  add_library(${target} MODULE ${arg_SOURCES})
+  set_target_properties(${target} PROPERTIES
+    PREFIX ""
+    OUTPUT_NAME ${arg_OUTPUT}
+    LIBRARY_OUTPUT_DIRECTORY ${LBOX_MODULES}/${arg_SUBDIR}
+    C_EXTENSIONS ON
+    CXX_EXTENSIONS ON
+    LINK_DEPENDS ${exports})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_include_directories(${target} SYSTEM PRIVATE ${DOVECOT_INCLUDE_DIR})
+  target_compile_definitions(${target} PRIVATE HAVE_CONFIG_H)
+  # Dovecot's tables of callbacks are filled in part, the rest is zero by intent.
+  target_compile_options(${target} PRIVATE -Wno-missing-field-initializers)
+  # --exclude-libs: nothing of the libraries that are linked in statically is exported either.
+  target_link_options(${target} PRIVATE
+    LINKER:--version-script=${exports} LINKER:--exclude-libs,ALL LINKER:-z,relro,-z,now)
+  target_link_libraries(${target} PRIVATE ${arg_LINK})
+  install(TARGETS ${target} LIBRARY DESTINATION ${DOVECOT_MODULE_DIR}/${arg_SUBDIR})
+  add_dependencies(lbox_modules ${target})
+endfunction()
+
+# Runs at every build: modules of Dovecot's may have been installed or removed since.
+add_custom_target(lbox_modules ALL
+  COMMAND ${CMAKE_COMMAND} -DFROM=${DOVECOT_MODULE_DIR} -DTO=${LBOX_MODULES}
+          -P ${CMAKE_CURRENT_LIST_DIR}/mirror-modules.cmake
+  COMMENT "Linking Dovecot's own modules into modules/" VERBATIM)
