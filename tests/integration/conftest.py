@@ -1,0 +1,75 @@
+"""Fixtures for tests against a real Dovecot.
+
+A test fails when Dovecot logs an error, a warning or a crash during it, unless the test announced it
+with server.allow_log(). When a test fails, the log is shown and the server's folder is kept.
+"""
+
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from support.server import SERIES, Server  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "series(name): only on this Dovecot series, '2.3' or '2.4'")
+
+
+def pytest_runtest_setup(item):
+    for mark in item.iter_markers("series"):
+        if mark.args[0] != SERIES:
+            pytest.skip("for Dovecot %s, this is %s" % (mark.args[0], SERIES))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for server in Server.live:
+            server.keep = True
+            report.sections.append(("Dovecot %s, kept in %s" % (server.series, server.base),
+                                    server.log_tail()))
+
+
+def _factory():
+    servers = []
+
+    def make(**options):
+        servers.append(Server(**options))
+        return servers[-1].start()
+
+    yield make
+    problems = []
+    for server in servers:
+        try:
+            server.stop()
+            server.assert_log_clean()
+        except AssertionError as problem:
+            server.keep = True
+            problems.append("%s\nkept in %s" % (problem, server.base))
+        finally:
+            server.close()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def server_factory():
+    """server_factory(driver=..., ...) starts a Server that lives as long as the test."""
+    yield from _factory()
+
+
+@pytest.fixture(scope="module")
+def module_server_factory():
+    """The same, for servers that the tests of one file share."""
+    yield from _factory()
+
+
+@pytest.fixture(autouse=True)
+def _clean_logs():
+    yield
+    for server in Server.live:
+        server.assert_log_clean()

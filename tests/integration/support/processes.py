@@ -1,0 +1,62 @@
+"""The processes of a server: all of one session, since Dovecot's master is started in its own."""
+
+import os
+import signal
+import subprocess
+import time
+
+
+def session(sid):
+    """[(pid, name)] of the living processes of a session."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % entry, encoding="ascii", errors="replace") as file:
+                stat = file.read()
+        except OSError:
+            continue
+        name = stat[stat.index("(") + 1:stat.rindex(")")]
+        state, _ppid, _group, its_session = stat[stat.rindex(")") + 2:].split()[:4]
+        if int(its_session) == sid and state not in "ZX":
+            found.append((int(entry), name))
+    return found
+
+
+def await_session_end(leader, timeout):
+    """Waits until the leader (a Popen) and all of its session have gone; False if they have not."""
+    deadline = time.monotonic() + timeout
+    while leader.poll() is None or session(leader.pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def kill_session(sid):
+    for pid, _name in session(sid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+class guard:
+    """Ends a session when this process has died without doing so itself, by SIGKILL say: a shell
+    that waits for the other end of its standard input to go away."""
+
+    SCRIPT = """
+      read -r _ && exit 0
+      kill -TERM "$1"
+      for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" 2>/dev/null || break; sleep 1; done
+      pkill -KILL -s "$1"
+    """
+
+    def __init__(self, sid):
+        self._shell = subprocess.Popen(["sh", "-c", self.SCRIPT, "guard", str(sid)],
+                                       stdin=subprocess.PIPE, start_new_session=True,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def dismiss(self):
+        self._shell.communicate(b"\n")

@@ -1,0 +1,333 @@
+"""A private Dovecot for one test: its own folder, configuration, ports and log.
+
+    with Server(driver="lbox", modules=MODULES) as server:
+        server.deliver("alice", b"Subject: hi\r\n\r\nhello\r\n")
+        imap = server.imap("alice")
+
+The master runs as root, mail processes as an unprivileged numeric uid under the default vsz_limit.
+A server never outlives the process that started it. Its folder is removed by stop(), unless the
+test failed (see conftest.py) or $LBOX_KEEP is set: then the log, the mail and any core files stay.
+"""
+
+import atexit
+import dataclasses
+import imaplib
+import os
+import poplib
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import tempfile
+import time
+
+from . import processes
+from .config import DEFAULT_PATHS, PASSWORD, Config, by_series, render
+from .ports import Port
+
+HOST = "127.0.0.1"
+DOVECOT_DIR = "/usr/lib/dovecot"
+REPO = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+BUILD = os.environ.get("LBOX_BUILD", os.path.join(REPO, "build"))
+MODULES = os.path.join(BUILD, "modules") if os.path.isdir(os.path.join(BUILD, "modules")) else None
+TIMEOUT = float(os.environ.get("LBOX_TIMEOUT", "60"))  # seconds, for one answer of a server
+
+BAD_LINE = re.compile(r"\b(Error|Warning|Fatal|Panic): ")
+STOP_LINE = re.compile(r"master: Warning: Killed with signal 15 ")
+MAIL_SERVICES = ("imap", "pop3", "lmtp", "dovecot-lda", "doveadm-server", "indexer-worker",
+                 "imap-hibernate")
+
+# Commands of more than one word, where "-u user" goes after the last word.
+COMMAND_WORDS = {
+    "mailbox": {"cache": {}, "cryptokey": {}, "metadata": {}},
+    **{word: {} for word in ("acl", "dict", "fs", "fts", "lbox", "quota", "sieve", "stats")},
+}
+
+poplib._MAXLINE = 1 << 26  # messages of any line length are to be read back
+imaplib._MAXLINE = 1 << 26
+
+
+def dovecot_series():
+    version = subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=True)
+    return re.match(r"(\d+\.\d+)\.", version.stdout).group(1)
+
+
+SERIES = dovecot_series()
+
+
+def lbox_is_built():
+    return MODULES is not None and any(
+        re.fullmatch(r"lib\d\d_lbox_plugin\.so", name) for name in os.listdir(MODULES))
+
+
+@dataclasses.dataclass
+class Result:
+    """What a command answered."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self):
+        return self.out.decode("utf-8", "surrogateescape")
+
+
+class Server:
+    live = []
+
+    def __init__(self, driver="lbox", modules=MODULES, in_place=False, **options):
+        """Options are Config's fields. in_place: packaging/with-modules puts the build in Dovecot's
+        compiled-in module folder instead of naming it as mail_plugin_dir."""
+        self.series = SERIES
+        self.prefix_command = []
+        if in_place:
+            self.prefix_command = [os.path.join(REPO, "packaging", "with-modules"), "-B", BUILD]
+            modules = None
+        self.config = Config(driver=driver, modules=modules, **options)
+        self.base = tempfile.mkdtemp(prefix="lbox-", dir=os.environ.get("LBOX_TMP", "/tmp"))
+        os.chmod(self.base, 0o755)
+        os.mkdir(self.base + "/home")
+        os.chown(self.base + "/home", self.config.mail_uid, self.config.mail_uid)
+        self.config_file = self.base + "/dovecot.conf"
+        self._ports = {name: Port() for name in ("imap", "pop3", "lmtp")}
+        self.imap_port, self.pop3_port, self.lmtp_port = (
+            self._ports[name].number for name in ("imap", "pop3", "lmtp"))
+        self.lmtp_socket = self.base + "/run/lmtp"
+        self.keep = bool(os.environ.get("LBOX_KEEP"))
+        self._allowed = [STOP_LINE]
+        self._checked = {}  # log file -> bytes already checked
+        self._master = None
+        self._guard = None
+        self.write_config()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *_):
+        self.keep = self.keep or kind is not None
+        self.close()
+
+    # Life ---------------------------------------------------------------------------------------
+
+    def write_config(self):
+        """Writes dovecot.conf from self.config; a running server wants reload() or restart()."""
+        ports = {name: port.number for name, port in self._ports.items()}
+        with open(self.config_file, "w", encoding="utf-8") as file:
+            file.write(render(self.config, self.series, self.base, ports, DOVECOT_DIR))
+        if self.config.users is not None:
+            with open(self.base + "/passwd", "w", encoding="utf-8") as file:
+                for user, password in self.config.users.items():
+                    file.write("%s:{PLAIN}%s::::::\n" % (user, password))
+            os.chmod(self.base + "/passwd", 0o644)
+
+    def start(self):
+        """Starts Dovecot and returns once every protocol answers."""
+        assert self._master is None, "already started"
+        with open(self.base + "/stderr", "ab") as stderr:
+            self._master = subprocess.Popen(
+                ["sh", "-c", 'ulimit -c unlimited; ulimit -n $(ulimit -H -n); exec "$@"', "sh",
+                 *self.prefix_command, "dovecot", "-F", "-c", self.config_file],
+                stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd=self.base,
+                start_new_session=True)
+        self._guard = processes.guard(self._master.pid)
+        Server.live.append(self)
+        try:
+            for port in (self.imap_port, self.pop3_port, self.lmtp_port):
+                self._await_greeting(port)
+        except BaseException:
+            self.keep = True
+            self.stop()
+            raise
+        return self
+
+    def _await_greeting(self, port):
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                with socket.create_connection((HOST, port), timeout=TIMEOUT) as connection:
+                    if connection.recv(4096):
+                        return
+            except ConnectionError:
+                pass
+            if self._master.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("Dovecot did not start, see %s\n%s" % (
+                    self.base, self.log_tail()))
+            time.sleep(0.02)
+
+    def stop(self):
+        """Ends every process of this server; what does not go by SIGTERM is killed."""
+        if self._master is None:
+            return
+        if self._master.poll() is None:
+            self._master.terminate()
+        if not processes.await_session_end(self._master, TIMEOUT / 2):
+            processes.kill_session(self._master.pid)
+            processes.await_session_end(self._master, TIMEOUT / 2)
+        self._guard.dismiss()
+        self._master = self._guard = None
+        Server.live.remove(self)
+
+    def close(self):
+        """Stops, gives the ports back and removes the folder unless it is to be kept."""
+        self.stop()
+        for port in self._ports.values():
+            port.release()
+        if not self.keep:
+            shutil.rmtree(self.base, ignore_errors=True)
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def reload(self):
+        """Writes the configuration again and has the master take it."""
+        self.write_config()
+        self.run("doveadm", "-c", self.config_file, "reload")
+
+    def pids(self, *names):
+        """Processes of this server by name ("imap", ...), all without a name."""
+        return [pid for pid, name in processes.session(self._master.pid)
+                if not names or name in names]
+
+    def kill_mail_processes(self, sig=signal.SIGKILL):
+        """Signals every process that has mail open; returns how many there were. Dovecot logs each
+        killed process: see allow_log()."""
+        pids = self.pids(*MAIL_SERVICES)
+        for pid in pids:
+            try:
+                os.kill(pid, sig)
+            except ProcessLookupError:
+                pass
+        return len(pids)
+
+    # Commands -----------------------------------------------------------------------------------
+
+    def run(self, *command, input=None, check=True, timeout=None, uid=None):
+        """Runs a command beside the server, where its modules are in place. What it says on stderr
+        counts as part of the server's log."""
+        ids = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+        done = subprocess.run(
+            [*self.prefix_command, *command], input=input, capture_output=True, cwd=self.base,
+            timeout=timeout or TIMEOUT * 5, **ids)
+        error = done.stderr.decode("utf-8", "replace")
+        with open(self.base + "/commands.log", "a", encoding="utf-8") as log:
+            log.write(error)
+        if check and done.returncode != 0:
+            raise AssertionError("%s: exit status %d\n%s" % (
+                " ".join(command), done.returncode, error))
+        return Result(done.returncode, done.stdout, error)
+
+    def doveadm(self, *args, user=None, **options):
+        """doveadm, with "-u user" put where the command expects it. Options are those of run()."""
+        args = list(args)
+        if user is not None:
+            words, known = 1, COMMAND_WORDS.get(args[0])
+            while known is not None and words < len(args):
+                known = known.get(args[words])
+                words += 1
+            args[words:words] = ["-u", user]
+        return self.run("doveadm", "-c", self.config_file, *args, **options)
+
+    def lda(self, user, message, *args, **options):
+        """Delivers through dovecot-lda."""
+        return self.run(DOVECOT_DIR + "/dovecot-lda", "-c", self.config_file, "-d", user, *args,
+                        input=message, **options)
+
+    # Connections --------------------------------------------------------------------------------
+
+    def password(self, user):
+        return PASSWORD if self.config.users is None else self.config.users[user]
+
+    def imap(self, user=None, password=None):
+        """An imaplib connection, logged in when a user is given."""
+        connection = imaplib.IMAP4(HOST, self.imap_port, timeout=TIMEOUT)
+        if user is not None:
+            connection.login(user, password or self.password(user))
+        return connection
+
+    def pop3(self, user=None, password=None):
+        """A poplib connection, logged in when a user is given."""
+        connection = poplib.POP3(HOST, self.pop3_port, timeout=TIMEOUT)
+        if user is not None:
+            connection.user(user)
+            connection.pass_(password or self.password(user))
+        return connection
+
+    def lmtp(self):
+        """An smtplib.LMTP connection. Its sendmail() misreads replies for several recipients."""
+        connection = smtplib.LMTP(HOST, self.lmtp_port)
+        connection.sock.settimeout(TIMEOUT)
+        return connection
+
+    def deliver(self, recipient, message, sender="sender@example.com"):
+        """Delivers one message to one recipient by LMTP."""
+        with self.lmtp() as connection:
+            connection.sendmail(sender, [recipient], message)
+
+    # Files and logs -----------------------------------------------------------------------------
+
+    def user_home(self, user):
+        return (self.config.home or self.base + "/home/%u").replace("%u", user)
+
+    def mail_root(self, user):
+        """The folder that holds the user's mail."""
+        path = self.config.mail_path or DEFAULT_PATHS[self.config.driver]
+        return path.replace("~", self.user_home(user)).replace("%u", user)
+
+    def log_files(self):
+        return [self.base + "/" + name for name in ("dovecot.log", "stderr", "commands.log")]
+
+    def log_text(self):
+        """Everything logged so far: by the server, and by the commands run beside it."""
+        return "".join(_read_from(file, 0).decode("utf-8", "replace") for file in self.log_files())
+
+    def log_tail(self, lines=80):
+        return "\n".join(self.log_text().splitlines()[-lines:])
+
+    def allow_log(self, *patterns):
+        """Complaints in the log that this test provokes on purpose (regular expressions)."""
+        self._allowed += [re.compile(pattern) for pattern in patterns]
+
+    def assert_log_clean(self, allow=()):
+        """Fails when anything was complained about since the last check."""
+        allowed = self._allowed + [re.compile(pattern) for pattern in allow]
+        bad = []
+        for file in self.log_files():
+            text = _read_from(file, self._checked.get(file, 0))
+            self._checked[file] = self._checked.get(file, 0) + len(text)
+            bad += [line for line in text.decode("utf-8", "replace").splitlines()
+                    if BAD_LINE.search(line) and not any(p.search(line) for p in allowed)]
+        assert not bad, "Dovecot complained:\n" + "\n".join(bad)
+
+    def await_log(self, pattern, timeout=TIMEOUT):
+        """Waits until a line of the log matches, and returns the match."""
+        deadline = time.monotonic() + timeout
+        while True:
+            match = re.search(pattern, self.log_text())
+            if match:
+                return match
+            assert time.monotonic() < deadline, "not logged within %g s: %s\n%s" % (
+                timeout, pattern, self.log_tail())
+            time.sleep(0.05)
+
+    def text(self, by):
+        """The variant of a text for the series at hand."""
+        return by_series(by, self.series)
+
+
+def _read_from(file, offset):
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(offset)
+            return stream.read()
+    except FileNotFoundError:
+        return b""
+
+
+@atexit.register
+def _stop_all():
+    for server in list(Server.live):
+        server.stop()
