@@ -15,17 +15,17 @@ namespace lbox {
 
 enum class Code {
   kOk,
-  kNotFound,     // the mailbox, message or file asked for does not exist (any more)
+  kNotFound,     // the mailbox, message or file asked for does not exist (any more): ENOENT, ENOTDIR
   kCorruption,   // bytes on disk are not what was written; never used for a full disk
-  kIo,           // the system refused a read or write for another reason (EIO, EMFILE ...)
+  kIo,           // the system refused a read or write for another reason (EIO, EROFS, ELOOP ...)
   kNoSpace,      // ENOSPC or EDQUOT
   kFull,         // the index map may not grow further (address space or configured limit)
   kBusy,         // a lock was not had in time
   kInvalid,      // the caller asked for something that can never work (message over 4 GiB ...)
   kPermission,   // EACCES, EPERM, or the store belongs to another uid
-  kUnavailable,  // not now, may pass: out of memory or descriptors
+  kUnavailable,  // not now, may pass: out of memory or descriptors (ENOMEM, EMFILE, ENFILE, EAGAIN)
   kUnsupported,  // newer format, remote file system
-  kAborted,      // gave up because the world changed meanwhile; try again
+  kAborted,      // gave up because the world changed meanwhile (EEXIST ...); try again
 };
 
 class [[nodiscard]] Status {
