@@ -1,7 +1,8 @@
 // Records of packs and headers of large-body files: bytes <-> values. docs/format.md has the byte tables.
 //
 // Purpose: a pack record holds everything about a message as saved, so that an index can be rebuilt from packs.
-// No I/O here. Failure: Decode gives kCorruption for anything that is not exactly what Encode writes.
+// No I/O here. Failure: Decode gives kCorruption for anything that is not exactly what Encode writes, kUnsupported for what a newer
+// version of lbox wrote (whole, as its hash shows).
 #pragma once
 
 #include <cstddef>
@@ -28,7 +29,7 @@ struct PackRecord {
   uint8_t flags = 0;
   Cause cause = Cause::kUnknown;
   Codec codec = Codec::kZstd;
-  uint8_t dictionary = 0;      // 0: none
+  uint8_t dictionary = 0;      // 0: none; no other value in this format
   int64_t received = 0;
   uint32_t saved = 0;
   uint32_t physical_size = 0, virtual_size = 0;
@@ -43,6 +44,7 @@ struct PackRecord {
 };
 
 inline constexpr size_t kPackRecordFixedBytes = 192;  // see docs/format.md; variable part (protobuf) follows, then the frames
+inline constexpr size_t kMaxPackRecordHeaderBytes = 16 * 1024 * 1024;
 inline constexpr size_t kPackAlignment = 8;           // records start at multiples of this
 
 // Record header (fixed and variable part, sealed by its checksum). Frames follow it directly.
@@ -51,6 +53,8 @@ std::string EncodePackRecord(const PackRecord& record);
 Result<size_t> PackRecordHeaderBytes(std::span<const uint8_t> data);
 // `data` holds the whole record header (at least PackRecordHeaderBytes).
 Result<PackRecord> DecodePackRecord(std::span<const uint8_t> data);
+// Low 32 bits of the header's own hash, which a BodyRow repeats. `data` holds at least kPackRecordFixedBytes.
+uint32_t PackRecordCheck(std::span<const uint8_t> data);
 // Bytes from the start of this record to the start of the next: header, frames present in the pack, padding.
 uint64_t PackRecordSpan(size_t header_bytes, const PackRecord& record);
 

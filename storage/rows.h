@@ -1,5 +1,6 @@
-// Rows of the index: fixed little-endian structs, each sealed by a checksum (low 32 bits of XXH3-64), and protobuf for cold values.
-// docs/format.md has the byte tables. No I/O. Failure: Decode gives kCorruption (length or checksum wrong).
+// Rows of the index: fixed little-endian structs and, for cold values, protobuf; each sealed by a checksum (low 32 bits of XXH3-64).
+// docs/format.md has the byte tables. No I/O. Failure: Decode gives kCorruption (length or checksum wrong, reserved bytes in use);
+// that of the meta row kUnsupported when a newer lbox wrote it.
 //
 // Tables (named LMDB databases) of index.<gen>:
 //   meta          key "store"                     -> MetaRow
@@ -17,6 +18,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "storage/pack_record.h"
 #include "storage/status.h"
@@ -24,8 +26,10 @@
 
 namespace lbox {
 
+inline constexpr uint32_t kStoreFormat = 1;  // what this version writes
+
 struct MetaRow {
-  uint32_t format = 0;
+  uint32_t format = kStoreFormat;
   Guid uuid;
   uint64_t transaction = 0;      // T: write transactions of this store, across generations
   uint64_t next_body_id = 1;

@@ -1,0 +1,337 @@
+#include "storage/rows.h"
+
+#include "cold.pb.h"
+#include "storage/checksum.h"
+#include "storage/coding.h"
+
+namespace lbox {
+namespace {
+
+constexpr uint32_t kMetaMagic = 0x584F424C;  // "LBOX"
+constexpr size_t kCheckBytes = 4;
+constexpr uint32_t kMetaSuperseded = 1;
+constexpr uint8_t kMessageHasExtra = 1;
+
+Status Corrupt(const char* row, const char* why) {
+  return Status(Code::kCorruption, std::string(row) + " row: " + why);
+}
+
+template <size_t kSize>
+void Seal(std::array<uint8_t, kSize>& bytes, Encoder& encoder) {
+  assert(encoder.position() == kSize - kCheckBytes);
+  encoder.U32(Check32(std::span(bytes).first(kSize - kCheckBytes)));
+}
+
+// The last four bytes of every row, of whatever format, are the checksum of those before.
+bool Sealed(std::span<const uint8_t> data) {
+  if (data.size() < kCheckBytes) {
+    return false;
+  }
+  const auto sealed = data.first(data.size() - kCheckBytes);
+  return LoadLittle<uint32_t>(data.data() + sealed.size()) == Check32(sealed);
+}
+
+Status CheckRow(const char* row, std::span<const uint8_t> data, size_t size) {
+  if (data.size() != size) {
+    return Status(Code::kCorruption, std::string(row) + " row: " + std::to_string(data.size()) +
+                                         " bytes instead of " + std::to_string(size));
+  }
+  if (!Sealed(data)) {
+    return Corrupt(row, "wrong checksum");
+  }
+  return {};
+}
+
+// A cold value is the protobuf followed by the same checksum as a row's.
+template <typename T>
+std::string SealCold(const T& message) {
+  std::string bytes;
+  // Fails only beyond 2 GiB or without a required field, which proto3 does not have.
+  [[maybe_unused]] const bool ok = message.SerializeToString(&bytes);
+  assert(ok);
+  uint8_t check[kCheckBytes];
+  StoreLittle(check, static_cast<uint32_t>(Hash64(bytes.data(), bytes.size())));
+  bytes.append(check, check + kCheckBytes);
+  return bytes;
+}
+
+template <typename T>
+Status OpenCold(const char* row, std::span<const uint8_t> data, T& message) {
+  if (!Sealed(data)) {
+    return Corrupt(row, "wrong checksum");
+  }
+  const size_t size = data.size() - kCheckBytes;
+  if (size > INT32_MAX || !message.ParseFromArray(data.data(), static_cast<int>(size))) {
+    return Corrupt(row, "no valid protobuf");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::array<uint8_t, kMetaRowBytes> Encode(const MetaRow& row) {
+  std::array<uint8_t, kMetaRowBytes> bytes;
+  Encoder out(bytes);
+  out.U32(kMetaMagic);
+  out.U32(row.format);
+  out.Id(row.uuid);
+  out.U64(row.transaction);
+  out.U64(row.next_body_id);
+  out.U32(row.next_mailbox_id);
+  out.U32(row.next_pack_id);
+  out.U32(row.active_pack);
+  out.U32(row.superseded ? kMetaSuperseded : 0);
+  out.U64(row.messages);
+  out.U64(row.physical_bytes);
+  out.U64(row.virtual_bytes);
+  out.U64(row.stored_bytes);
+  out.U64(row.pack_live_bytes);
+  out.U64(row.pack_bytes);
+  out.U64(row.large_count);
+  out.U64(row.large_bytes);
+  out.Zero(36);
+  Seal(bytes, out);
+  return bytes;
+}
+
+Result<MetaRow> DecodeMetaRow(std::span<const uint8_t> data) {
+  // A newer format may have a longer row, but starts with the same two fields and ends with a
+  // checksum.
+  constexpr size_t kStart = 8;
+  if (data.size() < kStart + kCheckBytes) {
+    return CheckRow("meta", data, kMetaRowBytes);
+  }
+  if (!Sealed(data)) {
+    return Corrupt("meta", "wrong checksum");
+  }
+  Decoder in(data);
+  if (in.U32() != kMetaMagic) {
+    return Corrupt("meta", "wrong magic number");
+  }
+  MetaRow row;
+  row.format = in.U32();
+  if (row.format > kStoreFormat) {
+    return Status(Code::kUnsupported, "the store has format " + std::to_string(row.format) +
+                                          "; this version of lbox reads up to " +
+                                          std::to_string(kStoreFormat));
+  }
+  if (row.format == 0) {
+    return Corrupt("meta", "format 0");
+  }
+  if (Status status = CheckRow("meta", data, kMetaRowBytes); !status.ok()) {
+    return status;
+  }
+  row.uuid = in.Id();
+  row.transaction = in.U64();
+  row.next_body_id = in.U64();
+  row.next_mailbox_id = in.U32();
+  row.next_pack_id = in.U32();
+  row.active_pack = in.U32();
+  const uint32_t bits = in.U32();
+  row.superseded = (bits & kMetaSuperseded) != 0;
+  row.messages = in.U64();
+  row.physical_bytes = in.U64();
+  row.virtual_bytes = in.U64();
+  row.stored_bytes = in.U64();
+  row.pack_live_bytes = in.U64();
+  row.pack_bytes = in.U64();
+  row.large_count = in.U64();
+  row.large_bytes = in.U64();
+  if (!in.Zero(36) || (bits & ~kMetaSuperseded) != 0) {
+    return Corrupt("meta", "reserved bytes in use");
+  }
+  return row;
+}
+
+std::array<uint8_t, kMailboxRowBytes> Encode(const MailboxRow& row) {
+  std::array<uint8_t, kMailboxRowBytes> bytes;
+  Encoder out(bytes);
+  out.Id(row.guid);
+  out.U32(row.uid_validity);
+  out.U32(row.next_uid);
+  out.U32(row.first_recent_uid);
+  out.Zero(4);
+  out.U64(row.modseq_ceiling);
+  out.U64(row.change);
+  out.U64(row.messages);
+  out.U64(row.physical_bytes);
+  out.U64(row.virtual_bytes);
+  out.U64(row.stored_bytes);
+  out.Zero(12);
+  Seal(bytes, out);
+  return bytes;
+}
+
+Result<MailboxRow> DecodeMailboxRow(std::span<const uint8_t> data) {
+  if (Status status = CheckRow("mailbox", data, kMailboxRowBytes); !status.ok()) {
+    return status;
+  }
+  MailboxRow row;
+  Decoder in(data);
+  row.guid = in.Id();
+  row.uid_validity = in.U32();
+  row.next_uid = in.U32();
+  row.first_recent_uid = in.U32();
+  const bool zero = in.Zero(4);
+  row.modseq_ceiling = in.U64();
+  row.change = in.U64();
+  row.messages = in.U64();
+  row.physical_bytes = in.U64();
+  row.virtual_bytes = in.U64();
+  row.stored_bytes = in.U64();
+  if (!in.Zero(12) || !zero) {
+    return Corrupt("mailbox", "reserved bytes in use");
+  }
+  return row;
+}
+
+std::array<uint8_t, kMessageRowBytes> Encode(const Message& row) {
+  std::array<uint8_t, kMessageRowBytes> bytes;
+  Encoder out(bytes);
+  out.BigU32(row.uid);
+  out.U8(row.flags);
+  out.U8(static_cast<uint8_t>(row.cause));
+  out.U8(row.has_extra ? kMessageHasExtra : 0);
+  out.Zero(1);
+  out.U64(row.body_id);
+  out.Id(row.guid);
+  out.I64(row.received);
+  out.U32(row.saved);
+  out.U32(row.physical_size);
+  out.U32(row.virtual_size);
+  out.U32(row.retrieved);
+  out.U32(row.keyword_bits);
+  Seal(bytes, out);
+  return bytes;
+}
+
+Result<Message> DecodeMessageRow(std::span<const uint8_t> data) {
+  if (Status status = CheckRow("message", data, kMessageRowBytes); !status.ok()) {
+    return status;
+  }
+  Message row;
+  Decoder in(data);
+  row.uid = in.BigU32();
+  row.flags = in.U8();
+  row.cause = static_cast<Cause>(in.U8());
+  const uint8_t bits = in.U8();
+  row.has_extra = (bits & kMessageHasExtra) != 0;
+  if (!in.Zero(1) || (bits & ~kMessageHasExtra) != 0) {
+    return Corrupt("message", "reserved bytes in use");
+  }
+  row.body_id = in.U64();
+  row.guid = in.Id();
+  row.received = in.I64();
+  row.saved = in.U32();
+  row.physical_size = in.U32();
+  row.virtual_size = in.U32();
+  row.retrieved = in.U32();
+  row.keyword_bits = in.U32();
+  return row;
+}
+
+std::array<uint8_t, kBodyRowBytes> Encode(const BodyRow& row) {
+  std::array<uint8_t, kBodyRowBytes> bytes;
+  Encoder out(bytes);
+  out.U32(row.pack);
+  out.U32(row.offset);
+  out.U32(row.record_bytes);
+  out.U32(row.record_header_bytes);
+  out.U32(row.references);
+  out.U32(row.body_stored);
+  out.U64(row.large_id);
+  out.U32(row.header_check);
+  Seal(bytes, out);
+  return bytes;
+}
+
+Result<BodyRow> DecodeBodyRow(std::span<const uint8_t> data) {
+  if (Status status = CheckRow("body", data, kBodyRowBytes); !status.ok()) {
+    return status;
+  }
+  BodyRow row;
+  Decoder in(data);
+  row.pack = in.U32();
+  row.offset = in.U32();
+  row.record_bytes = in.U32();
+  row.record_header_bytes = in.U32();
+  row.references = in.U32();
+  row.body_stored = in.U32();
+  row.large_id = in.U64();
+  row.header_check = in.U32();
+  return row;
+}
+
+std::array<uint8_t, kPackRowBytes> Encode(const PackRow& row) {
+  std::array<uint8_t, kPackRowBytes> bytes;
+  Encoder out(bytes);
+  out.U64(row.tail);
+  out.U64(row.live_bytes);
+  out.U32(row.live_count);
+  out.U32(row.created);
+  out.Zero(4);
+  Seal(bytes, out);
+  return bytes;
+}
+
+Result<PackRow> DecodePackRow(std::span<const uint8_t> data) {
+  if (Status status = CheckRow("pack", data, kPackRowBytes); !status.ok()) {
+    return status;
+  }
+  PackRow row;
+  Decoder in(data);
+  row.tail = in.U64();
+  row.live_bytes = in.U64();
+  row.live_count = in.U32();
+  row.created = in.U32();
+  if (!in.Zero(4)) {
+    return Corrupt("pack", "reserved bytes in use");
+  }
+  return row;
+}
+
+std::string EncodeCold(const MailboxCold& cold) {
+  pb::MailboxCold message;
+  message.set_name(cold.name);
+  for (const std::string& keyword : cold.keywords) {
+    message.add_keywords(keyword);
+  }
+  return SealCold(message);
+}
+
+Result<MailboxCold> DecodeMailboxCold(std::span<const uint8_t> data) {
+  pb::MailboxCold message;
+  if (Status status = OpenCold("mailbox_cold", data, message); !status.ok()) {
+    return status;
+  }
+  MailboxCold cold;
+  cold.name = message.name();
+  cold.keywords.assign(message.keywords().begin(), message.keywords().end());
+  return cold;
+}
+
+std::string EncodeCold(const MessageExtra& extra) {
+  pb::MessageExtra message;
+  message.set_original_guid(extra.original_guid);
+  message.set_pop3_uidl(extra.pop3_uidl);
+  message.set_pop3_order(extra.pop3_order);
+  for (const uint32_t keyword : extra.keywords) {
+    message.add_keywords(keyword);
+  }
+  return SealCold(message);
+}
+
+Result<MessageExtra> DecodeMessageExtra(std::span<const uint8_t> data) {
+  pb::MessageExtra message;
+  if (Status status = OpenCold("extra", data, message); !status.ok()) {
+    return status;
+  }
+  MessageExtra extra;
+  extra.original_guid = message.original_guid();
+  extra.pop3_uidl = message.pop3_uidl();
+  extra.pop3_order = message.pop3_order();
+  extra.keywords.assign(message.keywords().begin(), message.keywords().end());
+  return extra;
+}
+
+}  // namespace lbox
