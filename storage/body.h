@@ -25,7 +25,7 @@ class StagedBody {
   virtual ~StagedBody() = default;
   virtual uint64_t physical_size() const = 0;
   virtual uint64_t virtual_size() const = 0;
-  virtual uint64_t stored_size() const = 0;
+  virtual uint64_t stored_size() const = 0;  // compressed
 };
 
 class BodyWriter {
@@ -46,8 +46,8 @@ class BodyReader {
   virtual bool opaque() const = 0;
   // Bytes that Read will give in all: the physical size, or the encoded size when opaque.
   virtual uint64_t size() const = 0;
-  // Up to `size` bytes from `offset`; 0 at the end. Sequential reading is cheap; going back may decompress again from the frame's
-  // start.
+  // Up to `size` bytes from `offset`, at least one; 0 only at the end. Stops at the end of the header section, so that who reads the
+  // header never waits for the body. Sequential reading is cheap; going back may decompress again from the frame's start.
   virtual Result<size_t> Read(uint64_t offset, void* data, size_t size) = 0;
 };
 

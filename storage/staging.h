@@ -1,0 +1,90 @@
+// Where staged bodies wait for Save: a few in memory, large ones in files of their own, the rest in one nameless file.
+//
+// Purpose: what a transaction may stage (COPY 1:* from another storage, a long MULTIAPPEND, doveadm import) has no bound, but the memory
+// of a mail process has.
+// Ownership: a Store has one StagingArea and shares it with its writers and staged bodies. Processes: not shared.
+// Crash rule: StagedFile leaves at most a file in tmp/, which Maintain sweeps; the nameless file leaves nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "storage/checksum.h"
+#include "storage/env.h"
+#include "storage/status.h"
+
+namespace lbox {
+
+struct StagingOptions {
+  Env* env = nullptr;
+  std::string directory;                   // tmp/ of the store; must exist
+  uint32_t mode = 0600;                    // of files
+  int64_t gid = -1;                        // -1: leave
+  bool sync = true;                        // false: large bodies are not flushed (StoreOptions::sync)
+  size_t memory_bytes = 4 * 1024 * 1024;   // of small bodies' frames; beyond it they go to the nameless file
+};
+
+// Bytes put aside; they live as long as this.
+class Parked {
+ public:
+  virtual ~Parked() = default;
+  virtual size_t size() const = 0;
+  // All of `size` bytes from `offset`, or why not.
+  virtual Status Read(size_t offset, void* data, size_t size) const = 0;
+};
+
+class StagingArea : public std::enable_shared_from_this<StagingArea> {
+ public:
+  static std::shared_ptr<StagingArea> Create(StagingOptions options);
+  const StagingOptions& options() const { return options_; }
+  // Puts the bytes aside, in memory or, beyond memory_bytes, in the nameless file.
+  Result<std::unique_ptr<Parked>> Park(std::string bytes);
+
+ private:
+  class InMemory;
+  class InFile;
+  struct Overflow;
+  explicit StagingArea(StagingOptions options) : options_(std::move(options)) {}
+
+  const StagingOptions options_;
+  size_t memory_used_ = 0;
+  std::weak_ptr<Overflow> overflow_;  // owned by what lies in it: its space is free once all of that is gone
+};
+
+// The stored bytes of one body as they come: in memory while few, then in a file laid out as in l/ (docs/format.md).
+class BodySpool {
+ public:
+  explicit BodySpool(std::shared_ptr<StagingArea> area) : area_(std::move(area)) {}
+  ~BodySpool();  // unlinks the file unless Disown was called
+  BodySpool(const BodySpool&) = delete;
+  BodySpool& operator=(const BodySpool&) = delete;
+
+  Status Append(const void* data, size_t size);
+  // No more bytes. Large: the file is complete and, unless switched off, durable after this; only a name in l/ is missing.
+  Status Finish();
+
+  bool large() const { return large_id_ != 0; }
+  uint64_t large_id() const { return large_id_; }
+  uint64_t stored() const { return stored_; }
+  uint64_t hash() const { return hasher_.Digest(); }
+  const std::string& path() const { return path_; }       // of the file; empty unless large
+  std::string TakeBytes() { return std::move(buffer_); }  // all bytes, unless large
+  // The file now belongs to somebody else, by whatever name.
+  void Disown() { path_.clear(); }
+
+ private:
+  Status Spill();
+  Status Flush();
+
+  const std::shared_ptr<StagingArea> area_;
+  Hasher hasher_;
+  std::string buffer_;       // what is not in the file yet
+  uint64_t stored_ = 0;
+  uint64_t large_id_ = 0;
+  std::string path_;
+  std::unique_ptr<File> file_;
+};
+
+}  // namespace lbox
