@@ -65,6 +65,7 @@ class BodySpool {
   // No more bytes. Large: the file is complete and, unless switched off, durable after this; only a name in l/ is missing.
   Status Finish();
 
+  Env* env() const { return area_->options().env; }
   bool large() const { return large_id_ != 0; }
   uint64_t large_id() const { return large_id_; }
   uint64_t stored() const { return stored_; }
