@@ -171,7 +171,7 @@ class Imap:
             while not (untagged and untagged[-1].startswith(tag + b" ")):
                 untagged.append(self._read(timeout))
         except Disconnected as error:
-            raise Disconnected("%s -> %s" % (shorten(command), error), b"".join(untagged) + error.data) from None
+            raise Disconnected("%s -> %s" % (shorten(command), error), error.data, untagged) from None
         return Answer(command, untagged[:-1], untagged[-1])
 
     def command(self, *pieces, timeout=None):

@@ -1,5 +1,7 @@
 """A raw POP3 client (RFC 1939, RFC 2449) that keeps answers byte for byte and can pipeline."""
 
+import re
+
 from .wire_stream import DEFAULT_TIMEOUT, Stream, WireError, shorten
 
 
@@ -25,6 +27,11 @@ class Pop3Answer:
             body = body[1:]
         return body.replace(b"\r\n..", b"\r\n.")
 
+    @property
+    def begins_like_end(self):
+        """The body begins with the line that usually ends it."""
+        return self.body is not None and self.body.startswith(b".\r\n")
+
     def expect_ok(self):
         if not self.ok:
             raise WireError("%s -> %s" % (self.command.decode(), shorten(self.status)))
@@ -36,6 +43,7 @@ class Pop3:
 
     def __init__(self, host="127.0.0.1", port=110, user=None, password=None, timeout=DEFAULT_TIMEOUT):
         self._stream = Stream(host, port, timeout)
+        self._quit = False
         try:
             self.greeting = self._stream.line()
             if user is not None:
@@ -50,7 +58,7 @@ class Pop3:
 
     def __exit__(self, kind, *_):
         try:
-            if kind is None:
+            if kind is None and not self._quit:
                 self.quit()
         finally:
             self.close()
@@ -71,7 +79,12 @@ class Pop3:
         if not status.startswith(b"+OK") or not (words[0] in self._LONG or words in ([b"LIST"], [b"UIDL"])):
             return Pop3Answer(command, status)
         self._stream.give_back(b"\r\n")  # the final dot line may follow the status line at once
-        return Pop3Answer(command, status, self._stream.until(b"\r\n.\r\n", timeout)[2:-3])
+        body = self._stream.until(b"\r\n.\r\n", timeout)[2:-3]
+        if not body and re.match(rb"\+OK [1-9]\d* octets", status):
+            # Dovecot does not stuff a dot that begins a message: this was its first line, not the end.
+            self._stream.give_back(b"\r\n")
+            body = b".\r\n" + self._stream.until(b"\r\n.\r\n", timeout)[2:-3]
+        return Pop3Answer(command, status, body)
 
     def command(self, line, timeout=None):
         return self.receive(self.send(line), timeout)
@@ -109,4 +122,5 @@ class Pop3:
         return self.ok("DELE %d" % number)
 
     def quit(self):
+        self._quit = True
         return self.command("QUIT")

@@ -11,11 +11,12 @@ class WireError(Exception):
 
 
 class Disconnected(WireError):
-    """The other side closed the connection. `data` holds what had come of the answer until then."""
+    """The other side closed the connection. `data` holds what had come of an incomplete answer, `untagged` the
+    complete ones before it (IMAP)."""
 
-    def __init__(self, message, data=b""):
+    def __init__(self, message, data=b"", untagged=()):
         super().__init__(message)
-        self.data = data
+        self.data, self.untagged = data, list(untagged)
 
 
 class WireTimeout(WireError):

@@ -1,0 +1,200 @@
+"""Everything a client can read of a mailbox, as readings for compare.Comparison.
+
+Keys: ("FETCH", uid, item), ("SEARCH", criteria), ("SORT", ...), ("THREAD", ...), ("POP3", command), ("SELECT", name).
+"""
+
+import re
+
+from .wire import Disconnected, Literal, parse_fetch, uid_set
+
+ITEMS = ("UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY[] BODY[HEADER] BODY[TEXT] BODY[1] "
+         "BINARY.SIZE[1]").split()
+MORE_ITEMS = ("UID RFC822.HEADER PREVIEW BODY BODY.PEEK[1.MIME] BODY.PEEK[2] BODY.PEEK[1.1] BODY.PEEK[]<100.1000> "
+              "BODY.PEEK[TEXT]<5.20> BINARY.PEEK[1] BINARY.SIZE[2] ").split() + [
+                  "BODY.PEEK[HEADER.FIELDS (SUBJECT FROM RECEIVED X-SAME)]", "BODY.PEEK[HEADER.FIELDS.NOT (SUBJECT RECEIVED)]"]
+CHUNK = 60
+DATED = "SENTSINCE 2-Jan-1970"
+
+_TIMING = re.compile(rb" \([\d.]+( \+ [\d.]+)* secs\)")
+
+
+def tagged(answer):
+    """The tagged line without tag and timing."""
+    return answer.status.encode() + b" " + _TIMING.sub(b"", answer.text)
+
+
+def select(side):
+    with side.imap() as imap:
+        state = imap.select()
+        side.uidvalidity = state.pop(b"UIDVALIDITY")
+        yield [(("SELECT", name.decode()), repr(value).encode()) for name, value in sorted(state.items())]
+
+
+class _Session:
+    """An IMAP session that goes on in a new connection when the server cuts the one it has: Dovecot does so
+    when a message turns out unreadable in the middle of an answer."""
+
+    def __init__(self, side):
+        self._side = side
+        self._connect()
+
+    def _connect(self):
+        self._imap = self._side.imap()
+        self._imap.select()
+
+    def fetch(self, uids, items):
+        """(how it ended, untagged answers)"""
+        try:
+            answer = self._imap.command("UID FETCH", uid_set(uids), "(%s)" % " ".join(items))
+            return tagged(answer), answer.untagged
+        except Disconnected as cut:
+            self._imap.close()
+            self._connect()
+            byes = [_without_name(raw) for raw in cut.untagged if raw.startswith(b"* BYE")]
+            return b"disconnected " + b"".join(byes), cut.untagged
+
+    def close(self):
+        with self._imap:
+            pass
+
+
+def _without_name(raw):
+    """Internal errors are told to clients with the second they happened."""
+    return re.sub(rb"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]", b"[TIME]", raw)
+
+
+def fetch(uids, items=ITEMS):
+    """A reading of UID FETCH of all items for all uids. When the whole answer fails for a message, how it
+    fails is observed, and each item alone. \\Seen is set on every other batch only."""
+    def reading(side):
+        session = _Session(side)
+        todo, turn = list(uids), 0
+        while todo:
+            chunk = todo[:CHUNK]
+            turn += 1
+            observed, done = _fetch_chunk(session, chunk, _peeking(items) if turn % 2 else items)
+            if done < len(chunk):
+                observed += _fetch_singly(session, chunk[done], _peeking(items))
+                done += 1
+            todo = todo[done:]
+            yield observed
+        session.close()
+    return reading
+
+
+def _peeking(items):
+    return [item.replace("BODY[", "BODY.PEEK[") for item in items]
+
+
+def _fetch_chunk(session, chunk, items):
+    """(observations, number of messages that were answered completely)"""
+    end, untagged = session.fetch(chunk, items)
+    fetches = [parsed[1] for parsed in map(parse_fetch, untagged) if parsed]
+    done = len(chunk) if end.startswith(b"OK") else sum(len(fields) == len(items) for fields in fetches)
+    observed = []
+    for fields in fetches:
+        uid = int(fields[b"UID"])
+        if uid in chunk[:done]:
+            observed.append((("FETCH", uid, "order"), b" ".join(fields)))
+            observed += [(("FETCH", uid, item.decode()), raw) for item, raw in fields.items()]
+    observed.append((("FETCH", "%d:%d" % (chunk[0], chunk[-1]), "answer"), b"%s, %d answers" % (end, len(fetches))))
+    return observed, done
+
+
+def _fetch_singly(session, uid, items):
+    """What FETCH says about a message for which it failed: to all items at once, and to each."""
+    end, untagged = session.fetch([uid], items)
+    observed = [(("FETCH", uid, "answer"), b"%s, %d answers" % (end, len(untagged)))]
+    for item in items:
+        end, untagged = session.fetch([uid], [item])
+        observed.append((("FETCH", uid, "alone", item), end))
+        for fields in [parsed[1] for parsed in map(parse_fetch, untagged) if parsed]:
+            observed += [(("FETCH", uid, key.decode()), raw) for key, raw in fields.items()]
+    return observed
+
+
+_FLAG_KEYS = ("ALL ANSWERED DELETED DRAFT FLAGGED NEW OLD RECENT SEEN UNANSWERED UNDELETED UNDRAFT UNFLAGGED UNSEEN").split()
+_KEYS = _FLAG_KEYS + [
+    "KEYWORD Work", "UNKEYWORD Work", "KEYWORD $Forwarded", "KEYWORD nosuch", "UNKEYWORD nosuch", "NOT FLAGGED", "OR SEEN FLAGGED",
+    "NOT (SEEN NOT FLAGGED)", "1:10,20,30:*", "UID 5:50,100:*", "UID 5:50 UNSEEN NOT 7:9",
+    "LARGER 0", "LARGER 1", "LARGER 500", "LARGER 8192", "LARGER 131072", "LARGER 1000000", "SMALLER 1", "SMALLER 600", "SMALLER 9000",
+    "SMALLER 131072", "SMALLER 4294967295",
+    "BEFORE 1-Jan-2010", "BEFORE 1-Jan-2040", "ON 5-Feb-2012", "SINCE 1-Jan-2010", "SINCE 1-Jan-2040",
+    "SENTBEFORE 1-Jan-2016", "SENTON 1-Apr-2020", "SENTSINCE 1-Jan-2022", "SENTSINCE 1-Apr-2020 SENTBEFORE 2-Apr-2020",
+    "YOUNGER 86400", "OLDER 86400", "OLDER 400000000", "SAVEDSINCE 1-Jan-2020", "SAVEDBEFORE 1-Jan-2020", "SAVEDATESUPPORTED",
+    'FROM "anna"', 'FROM "@example.org"', 'TO "hana"', 'CC "example"', 'BCC "example"', 'FROM ""', 'SUBJECT "re:"', 'SUBJECT "winter"',
+    'SUBJECT ""', 'HEADER Message-ID "lbox.example"', 'HEADER Message-ID ""', 'HEADER X-Header-2999 ""', 'HEADER X-Header-2999 "value 2999"',
+    'HEADER Received "esmtp"', 'HEADER Content-Type "multipart/mixed"', 'HEADER List-Id ""', 'HEADER X-Same "value"', 'HEADER X-Upper "value"',
+    'HEADER References "thread-a0"', 'HEADER Nosuch ""', 'BODY "harbour"', 'TEXT "lantern"', 'BODY "nowhere to be found"',
+    'OR BODY "kernel" SUBJECT "kernel"', 'BODY "invoice" NOT TEXT "lantern" LARGER 1000', 'TEXT "multipart/alternative"',
+]
+_UTF8_KEYS = [("SUBJECT", "größe"), ("SUBJECT", "привет"), ("FROM", "Núñez"), ("BODY", "важное"), ("TEXT", "会議"), ("BODY", "GRÜSSE"),
+              ("OR BODY 日本 SUBJECT", "日本")]
+_RETURN_KEYS = ["RETURN (MIN MAX COUNT ALL) SEEN", "RETURN (COUNT) ALL", "RETURN () LARGER 5000", "RETURN (SAVE) SUBJECT \"re:\"", "$ SEEN"]
+
+
+def search(side):
+    with side.imap() as imap:
+        imap.select(read_only=True)
+        for key in _KEYS + _RETURN_KEYS:
+            yield [(("SEARCH", key), _answer(imap.command("UID SEARCH", key)))]
+        for key, text in _UTF8_KEYS:
+            pieces = [key] if " " not in key else ["OR BODY", Literal("日本".encode()), "SUBJECT"]
+            yield [(("SEARCH", "CHARSET UTF-8", key, text),
+                    _answer(imap.command("UID SEARCH CHARSET UTF-8", *pieces, Literal(text.encode()))))]
+        yield [(("SEARCH", "BADCHARSET"), _answer(imap.command('UID SEARCH CHARSET nosuch SUBJECT "a"')))]
+
+
+def sort(received=True):
+    """A reading of SORT by every key. received=False leaves out what depends on the date of receipt: ARRIVAL, and
+    messages without a usable Date, which Dovecot sorts by it."""
+    keys = "CC DATE FROM SIZE SUBJECT TO DISPLAYFROM DISPLAYTO".split() + ["ARRIVAL"] * received
+    programs = keys + ["REVERSE " + key for key in keys] + ["SUBJECT REVERSE DATE", "FROM SIZE", "REVERSE SUBJECT TO DATE"]
+    what = "ALL" if received else DATED
+
+    def reading(side):
+        with side.imap() as imap:
+            imap.select(read_only=True)
+            for program in programs:
+                yield [(("SORT", program), _answer(imap.command("UID SORT (%s) UTF-8 %s" % (program, what))))]
+            yield [(("SORT", "of a search"), _answer(imap.command(
+                'SORT (REVERSE DATE) US-ASCII LARGER 1000 SUBJECT "re" %s' % what)))]
+            yield [(("SORT", "RETURN UNSEEN"), _answer(imap.command(
+                "UID SORT RETURN (MIN MAX COUNT ALL) (SUBJECT) UTF-8 UNSEEN")))]
+    return reading
+
+
+def thread(received=True):
+    """A reading of THREAD by every algorithm; received as for sort()."""
+    def reading(side):
+        with side.imap() as imap:
+            imap.select(read_only=True)
+            for algorithm in ("REFERENCES", "ORDEREDSUBJECT", "REFS"):
+                for what in ("ALL" if received else DATED, 'SUBJECT "winter"', "SMALLER 5000 SINCE 1-Jan-1990"):
+                    what += "" if received else " " + DATED
+                    yield [(("THREAD", algorithm, what), _answer(imap.command("UID THREAD %s UTF-8 %s" % (algorithm, what))))]
+    return reading
+
+
+def _answer(answer):
+    # The tag comes back in ESEARCH; both sides send the same commands, so it is the same as well.
+    return b"".join(answer.untagged) + tagged(answer)
+
+
+def pop3(side):
+    """POP3 with every message by RETR and TOP. Deletions are taken back."""
+    with side.pop3() as pop:
+        for line in ("STAT", "LIST", "UIDL", "LIST 1", "UIDL 1", "LIST 0", "RETR 999999", "UIDL 999999", "TOP 1", "TOP 1 -1", "NOOP", "LAST"):
+            yield [(("POP3", line), pop.command(line).raw)]
+        numbers = sorted(pop.list())
+        for start in range(0, len(numbers), CHUNK):
+            lines = ["RETR %d" % n for n in numbers[start:start + CHUNK]]
+            answers = list(pop.pipeline(lines))
+            yield [(("POP3", line), answer.raw) for line, answer in zip(lines, answers)]
+            # Dovecot does not stuff a dot at the very start of a message: where that is the whole first line,
+            # the end of the answer to TOP cannot be told (for RETR the announced size tells).
+            lines = ["TOP %d %d" % (n, n % 7) for n, a in zip(numbers[start:start + CHUNK], answers) if not a.begins_like_end]
+            yield [(("POP3", line), answer.raw) for line, answer in zip(lines, pop.pipeline(lines))]
+        for i, line in enumerate(("DELE 1", "DELE 1", "RETR 1", "DELE 3", "LIST", "STAT", "RSET", "STAT", "LIST")):
+            yield [(("POP3", "deleting", i, line), pop.command(line).raw)]
+        yield [(("POP3", "QUIT"), pop.quit().raw)]
