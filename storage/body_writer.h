@@ -1,7 +1,7 @@
 // How a body gets from Append to what Save stores: split, compressed, hashed, and put aside (storage/staging.h).
 //
 // Ownership: writer and staged body share the staging area and whatever `keep_alive` names. Processes: not shared.
-// Memory: below 1 MiB besides a zstd context of some 2 MiB (at level 3; at level 19 some 20 MiB), which is reused.
+// Memory: below 1 MiB besides a zstd context of some 3 MiB (level 3; below 7 MiB at any), which is reused.
 // Crash rule: as in storage/staging.h.
 #pragma once
 

@@ -9,6 +9,11 @@ namespace {
 
 constexpr size_t kKeepBytes = 4 * 1024 * 1024;
 
+// From this level on zstd's tables would take up to 80 MiB for input of unknown length; 2 MiB each
+// are near as good on mail.
+constexpr int kLargeTablesLevel = 6;
+constexpr int kTableLog = 19;
+
 // Room for one idle context; freed with the module.
 template <typename Context, size_t (*kFree)(Context*)>
 class Slot {
@@ -52,6 +57,10 @@ Compressor TakeCompressor(int level) {
     ZSTD_CCtx_reset(context.get(), ZSTD_reset_session_and_parameters);
     ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level);
     ZSTD_CCtx_setParameter(context.get(), ZSTD_c_windowLog, kWindowLog);
+    if (level >= kLargeTablesLevel) {
+      ZSTD_CCtx_setParameter(context.get(), ZSTD_c_hashLog, kTableLog);
+      ZSTD_CCtx_setParameter(context.get(), ZSTD_c_chainLog, kTableLog);
+    }
   }
   return context;
 }

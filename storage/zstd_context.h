@@ -1,6 +1,7 @@
 // zstd contexts that are used again: making one costs more than compressing a common message with it.
 //
-// Process-wide, one idle context of each kind is kept, unless it has grown beyond 4 MiB.
+// Process-wide, one idle context of each kind is kept, unless it has grown beyond 4 MiB. Compressing takes some 3 MiB at level 3 and
+// less than 7 MiB at any, decompressing 1.5 MiB.
 // A null context means out of memory.
 #pragma once
 
