@@ -119,10 +119,21 @@ def test_log_with_a_complaint_fails(server_factory):
     server.assert_log_clean()  # each complaint counts once
 
 
+def test_crash_at_the_very_end_fails():
+    with Server(driver="maildir") as server:
+        imap = server.imap("alice")
+        os.kill(server.pids("imap")[0], signal.SIGSEGV)
+        server.stop()
+        with pytest.raises(AssertionError, match="killed with signal 11"):
+            server.assert_log_clean()
+        imap.shutdown()
+
+
 def test_stop_leaves_no_process():
     with Server(driver="maildir") as server:
         sid = server.pids("dovecot")[0]
-        server.imap("alice")
+        imap = server.imap("alice")
         assert len(processes.session(sid)) > 3
+    imap.shutdown()
     assert processes.session(sid) == []
     assert not os.path.exists(server.base)

@@ -50,6 +50,7 @@ first_valid_uid = 1
 postmaster_address = postmaster@example.com
 hostname = mail.example.com
 auth_mechanisms = plain login
+auth_failure_delay = 0
 """.format(base=base, home=_home(config, series, base), uid=config.mail_uid)
     parts = [
         _HEAD[series],

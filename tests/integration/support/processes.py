@@ -6,8 +6,8 @@ import subprocess
 import time
 
 
-def session(sid):
-    """[(pid, name)] of the living processes of a session."""
+def session(sid, zombies=False):
+    """[(pid, name)] of the living processes of a session; also of those not yet reaped if asked."""
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -19,15 +19,29 @@ def session(sid):
             continue
         name = stat[stat.index("(") + 1:stat.rindex(")")]
         state, _ppid, _group, its_session = stat[stat.rindex(")") + 2:].split()[:4]
-        if int(its_session) == sid and state not in "ZX":
+        if int(its_session) == sid and (zombies or state not in "ZX"):
             found.append((int(entry), name))
     return found
 
 
+def await_only(sid, names, timeout):
+    """Waits until nothing but processes of these names is left, all others reaped; False if not."""
+    return _await(lambda: all(name in names for _, name in session(sid, zombies=True)), timeout)
+
+
+def await_none(sid, names, timeout):
+    """Waits until no process of these names is left, and all are reaped; False if not."""
+    return _await(lambda: not any(name in names for _, name in session(sid, zombies=True)), timeout)
+
+
 def await_session_end(leader, timeout):
     """Waits until the leader (a Popen) and all of its session have gone; False if they have not."""
+    return _await(lambda: leader.poll() is not None and not session(leader.pid), timeout)
+
+
+def _await(condition, timeout):
     deadline = time.monotonic() + timeout
-    while leader.poll() is None or session(leader.pid):
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)

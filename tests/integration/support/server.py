@@ -35,7 +35,7 @@ MODULES = os.path.join(BUILD, "modules") if os.path.isdir(os.path.join(BUILD, "m
 TIMEOUT = float(os.environ.get("LBOX_TIMEOUT", "60"))  # seconds, for one answer of a server
 
 BAD_LINE = re.compile(r"\b(Error|Warning|Fatal|Panic): ")
-STOP_LINE = re.compile(r"master: Warning: Killed with signal 15 ")
+STOP_LINE = re.compile(r": Warning: Killed with signal 15 ")
 MAIL_SERVICES = ("imap", "pop3", "lmtp", "dovecot-lda", "doveadm-server", "indexer-worker",
                  "imap-hibernate")
 
@@ -126,6 +126,7 @@ class Server:
     def start(self):
         """Starts Dovecot and returns once every protocol answers."""
         assert self._master is None, "already started"
+        before = self.log_size()
         with open(self.base + "/stderr", "ab") as stderr:
             self._master = subprocess.Popen(
                 ["sh", "-c", 'ulimit -c unlimited; ulimit -n $(ulimit -H -n); exec "$@"', "sh",
@@ -137,6 +138,8 @@ class Server:
         try:
             for port in (self.imap_port, self.pop3_port, self.lmtp_port):
                 self._await_greeting(port)
+            # From here on the log process runs, and nothing that is logged gets lost.
+            self.await_log(r"starting up for ", since=before)
         except BaseException:
             self.keep = True
             self.stop()
@@ -162,7 +165,14 @@ class Server:
         if self._master is None:
             return
         if self._master.poll() is None:
+            # Mail processes first, while the master still logs how each of them ended: one that
+            # crashes only now may otherwise go unnoticed.
+            self.kill_mail_processes(signal.SIGTERM)
+            processes.await_none(self._master.pid, MAIL_SERVICES, TIMEOUT / 4)
             self._master.terminate()
+            # Once all others have gone, the master only sleeps a second for good measure.
+            if processes.await_only(self._master.pid, ("dovecot", "log"), TIMEOUT / 4):
+                self._master.kill()
         if not processes.await_session_end(self._master, TIMEOUT / 2):
             processes.kill_session(self._master.pid)
             processes.await_session_end(self._master, TIMEOUT / 2)
@@ -302,11 +312,16 @@ class Server:
                     if BAD_LINE.search(line) and not any(p.search(line) for p in allowed)]
         assert not bad, "Dovecot complained:\n" + "\n".join(bad)
 
-    def await_log(self, pattern, timeout=TIMEOUT):
-        """Waits until a line of the log matches, and returns the match."""
+    def log_size(self):
+        """How much the server has logged, in bytes: a place in its log for await_log()."""
+        return len(_read_from(self.log_files()[0], 0))
+
+    def await_log(self, pattern, timeout=TIMEOUT, since=0):
+        """Waits until the server's log matches from the place `since` on; returns the match."""
         deadline = time.monotonic() + timeout
         while True:
-            match = re.search(pattern, self.log_text())
+            text = _read_from(self.log_files()[0], since).decode("utf-8", "replace")
+            match = re.search(pattern, text)
             if match:
                 return match
             assert time.monotonic() < deadline, "not logged within %g s: %s\n%s" % (
