@@ -1,0 +1,58 @@
+#include "plugin/guard.h"
+
+namespace {
+
+struct ErrorText {
+  enum mail_error error;
+  const char *text;  // for the client; nullptr: Dovecot's "internal error, see the log"
+};
+
+ErrorText error_text(lbox::Code code) {
+  switch (code) {
+    case lbox::Code::kOk:
+      break;
+    case lbox::Code::kNotFound:
+      return {MAIL_ERROR_EXPUNGED, "Message or mailbox no longer exists"};
+    case lbox::Code::kNoSpace:
+      return {MAIL_ERROR_UNAVAILABLE, "No disk space left on the mail server; deleting mail still works, try again later"};
+    case lbox::Code::kFull:
+      return {MAIL_ERROR_UNAVAILABLE, "The mail index is full; deleting mail still works, contact your provider"};
+    case lbox::Code::kBusy:
+    case lbox::Code::kAborted:
+    case lbox::Code::kUnavailable:
+      return {MAIL_ERROR_UNAVAILABLE, "Mail storage is busy; try again later"};
+    case lbox::Code::kInvalid:
+      return {MAIL_ERROR_NOTPOSSIBLE, "Not possible in this mail storage"};
+    case lbox::Code::kPermission:
+      return {MAIL_ERROR_PERM, "Permission to the mail storage denied; contact your provider"};
+    case lbox::Code::kCorruption:
+      return {MAIL_ERROR_TEMP, "Stored mail is damaged; contact your provider"};
+    case lbox::Code::kIo:
+    case lbox::Code::kUnsupported:
+      break;
+  }
+  return {MAIL_ERROR_TEMP, nullptr};
+}
+
+}  // namespace
+
+int lbox_fail(struct mail_storage *storage, struct event *event, const lbox::Status &status) {
+  const ErrorText text = error_text(status.code());
+  if (text.text == nullptr) {
+    mail_storage_set_critical(storage, "lbox: %s", status.message().c_str());
+    return -1;
+  }
+  if (status.code() != lbox::Code::kNotFound) {
+    e_error(event, "lbox: %s", status.message().c_str());
+  }
+  mail_storage_set_error(storage, text.error, text.text);
+  return -1;
+}
+
+int lbox_fail_mail(struct mail *mail, const lbox::Status &status) {
+  if (status.code() == lbox::Code::kNotFound) {
+    mail_set_expunged(mail);
+    return -1;
+  }
+  return lbox_fail(mail->box->storage, mail->box->event, status);
+}

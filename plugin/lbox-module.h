@@ -1,0 +1,10 @@
+#ifndef LBOX_MODULE_H
+#define LBOX_MODULE_H
+
+extern struct mail_storage lbox_storage_class;
+
+extern const char *lbox_plugin_version;
+void lbox_plugin_init(struct module *module);
+void lbox_plugin_deinit(void);
+
+#endif

@@ -1,0 +1,10 @@
+/* Entry points of modules/settings/liblbox_settings.so. */
+#include "lib.h"
+#include "settings-parser.h"
+#include "settings-2.4.h"
+
+const struct setting_parser_info *lbox_settings_set_infos[] = {
+	&lbox_setting_parser_info,
+	NULL
+};
+const char *lbox_settings_version = DOVECOT_ABI_VERSION;
