@@ -29,9 +29,9 @@ def await_only(sid, names, timeout):
     return _await(lambda: all(name in names for _, name in session(sid, zombies=True)), timeout)
 
 
-def await_none(sid, names, timeout):
-    """Waits until no process of these names is left, and all are reaped; False if not."""
-    return _await(lambda: not any(name in names for _, name in session(sid, zombies=True)), timeout)
+def await_gone(sid, pids, timeout):
+    """Waits until these processes of a session have ended and are reaped; False if not."""
+    return _await(lambda: not any(pid in pids for pid, _ in session(sid, zombies=True)), timeout)
 
 
 def await_session_end(leader, timeout):
@@ -48,12 +48,26 @@ def _await(condition, timeout):
     return True
 
 
-def kill_session(sid):
-    for pid, _name in session(sid):
+def kill(pids, sig):
+    for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, sig)
         except ProcessLookupError:
             pass
+
+
+def kill_session(sid):
+    kill([pid for pid, _ in session(sid)], signal.SIGKILL)
+
+
+def catches_sigterm(pid):
+    """Whether a process has got as far as to handle SIGTERM, which kills it before that."""
+    try:
+        with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as file:
+            caught = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
+    except OSError:
+        return False
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 class guard:

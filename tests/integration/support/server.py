@@ -167,8 +167,9 @@ class Server:
         if self._master.poll() is None:
             # Mail processes first, while the master still logs how each of them ended: one that
             # crashes only now may otherwise go unnoticed.
-            self.kill_mail_processes(signal.SIGTERM)
-            processes.await_none(self._master.pid, MAIL_SERVICES, TIMEOUT / 4)
+            mail = [pid for pid in self.pids(*MAIL_SERVICES) if processes.catches_sigterm(pid)]
+            processes.kill(mail, signal.SIGTERM)
+            processes.await_gone(self._master.pid, mail, TIMEOUT / 4)
             self._master.terminate()
             # Once all others have gone, the master only sleeps a second for good measure.
             if processes.await_only(self._master.pid, ("dovecot", "log"), TIMEOUT / 4):
@@ -206,11 +207,7 @@ class Server:
         """Signals every process that has mail open; returns how many there were. Dovecot logs each
         killed process: see allow_log()."""
         pids = self.pids(*MAIL_SERVICES)
-        for pid in pids:
-            try:
-                os.kill(pid, sig)
-            except ProcessLookupError:
-                pass
+        processes.kill(pids, sig)
         return len(pids)
 
     # Commands -----------------------------------------------------------------------------------
