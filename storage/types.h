@@ -31,7 +31,7 @@ struct MailboxInfo {
   uint32_t next_uid = 1;
   uint32_t first_recent_uid = 1;
   uint64_t modseq_ceiling = 0;        // no modseq above this was ever shown to a client
-  uint64_t change = 0;                // grows by at least one with every transaction that touched the mailbox
+  uint64_t change = 0;                // grows with every transaction that changed messages, GUID, UIDVALIDITY or next UID
   std::vector<std::string> keywords;  // bit i of Message::keyword_bits and number i in MessageExtra::keywords is keywords[i]
   uint64_t messages = 0;
   uint64_t physical_bytes = 0;        // as saved
