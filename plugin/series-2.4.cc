@@ -32,7 +32,7 @@ int lbox_series_settings(struct mail_storage *storage, struct lbox_settings_valu
   if ((settings_get)(storage->event, &lbox_setting_parser_info, static_cast<enum settings_get_flags>(0), __FILE__, __LINE__,
                      reinterpret_cast<const void **>(&set), &error) < 0) {
     // Not an error: modules/settings/liblbox_settings.so is not where the config process looks, so nothing can be configured.
-    if (strstr(error, "BUG") != nullptr || strstr(error, "no settings struct") != nullptr) {
+    if (strstr(error, "has no settings struct named") != nullptr) {
       values_r->allow_fuse = false;
       return 0;
     }
