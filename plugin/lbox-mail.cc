@@ -90,7 +90,8 @@ int lookup_sizes(struct mail *mail, lbox_mailbox_state::Sizes *sizes_r) {
   return 1;
 }
 
-int open_stream(struct mail *mail) {
+// A body that is asked for is verified before the client is promised its size: a damaged message is a NO, not a broken answer.
+int open_stream(struct mail *mail, bool get_body) {
   struct index_mail *imail = imail_of(mail);
   if (mail->lookup_abort != MAIL_LOOKUP_ABORT_NEVER) {
     mail_set_aborted(mail);
@@ -110,6 +111,9 @@ int open_stream(struct mail *mail) {
       return lbox_fail_mail(mail, opened.status());
     }
     reader = std::move(*opened);
+    if (const lbox::Status status = get_body ? reader->Verify() : lbox::Status(); !status.ok()) {
+      return lbox_fail_mail(mail, status);
+    }
   }
   mail->transaction->stats.open_lookup_count++;
   struct istream *input = lbox_istream_create(std::move(reader));
@@ -227,11 +231,11 @@ static int lbox_mail_get_physical_size(struct mail *mail, uoff_t *size_r) noexce
   });
 }
 
-static int lbox_mail_get_stream(struct mail *mail, bool, struct message_size *hdr_size, struct message_size *body_size,
+static int lbox_mail_get_stream(struct mail *mail, bool get_body, struct message_size *hdr_size, struct message_size *body_size,
                                 struct istream **stream_r) noexcept {
   struct index_mail *imail = imail_of(mail);
   if (imail->data.stream == nullptr &&
-      lbox_guard(mail->box->storage, -1, [&] { return open_stream(mail); }) < 0) {
+      lbox_guard(mail->box->storage, -1, [&] { return open_stream(mail, get_body); }) < 0) {
     return -1;
   }
   return index_mail_init_stream(imail, hdr_size, body_size, stream_r);

@@ -49,6 +49,8 @@ class BodyReader {
   // Up to `size` bytes from `offset`, at least one; 0 only at the end. Stops at the end of the header section, so that who reads the
   // header never waits for the body. Sequential reading is cheap; going back may decompress again from the frame's start.
   virtual Result<size_t> Read(uint64_t offset, void* data, size_t size) = 0;
+  // Checks all of it now (hashes of the stored bytes), so that a later Read fails only for reasons of the system.
+  virtual Status Verify() = 0;
 };
 
 }  // namespace lbox

@@ -37,6 +37,14 @@ class BodyReaderImpl final : public BodyReader {
     return size;
   }
 
+  Status Verify() override {
+    char byte = 0;
+    if (record().header_size > 0) {
+      LBOX_RETURN_IF_ERROR(InContext(ReadHeader(0, &byte, 1)));
+    }
+    return raw_body_size() == 0 ? Status() : InContext(PrepareBody());
+  }
+
  private:
   const PackRecord& record() const { return options_.record; }
   uint64_t raw_body_size() const { return size() - record().header_size; }
@@ -93,9 +101,7 @@ class BodyReaderImpl final : public BodyReader {
   }
 
   Status ReadBody(uint64_t offset, void* data, size_t size) {
-    if (source_ == nullptr && whole_.empty()) {
-      LBOX_RETURN_IF_ERROR(OpenBody());
-    }
+    LBOX_RETURN_IF_ERROR(PrepareBody());
     if (!whole_.empty()) {
       memcpy(data, whole_.data() + offset, size);
       return {};
@@ -118,6 +124,8 @@ class BodyReaderImpl final : public BodyReader {
     LBOX_RETURN_IF_ERROR(stream_->SkipTo(offset));
     return stream_->Read(data, size);
   }
+
+  Status PrepareBody() { return source_ == nullptr && whole_.empty() ? OpenBody() : Status(); }
 
   // Verified when it returns ok: what the body is read from.
   Status OpenBody() {
