@@ -29,6 +29,8 @@ struct lbox_admin_table {
 		      struct lbox_admin_status *status_r);
 };
 
+#pragma GCC visibility push(default)
 extern const struct lbox_admin_table lbox_admin_table;
+#pragma GCC visibility pop
 
 #endif
