@@ -1,0 +1,78 @@
+// The index of a store: the generation that CURRENT names, and transactions on it.
+//
+// Purpose: whoever works with rows gives Read or Write a closure; everything that can come between (another process grew the file or
+// switched the generation, the map is full, dead readers fill the table) is dealt with here, and the closure runs again.
+// Ownership: one per open store. Threads: one; transactions do not nest. Processes: after fork() every call fails.
+// Failure: kFull when the map may not grow (saves stop kReserveBytes earlier than deletions), kNoSpace when the disk is full, kAborted
+// never; after a failure nothing of the transaction is left.
+// Crash rule: a generation is given up by setting meta.superseded in it, durably, once the next one is complete and durable; only then
+// CURRENT is switched. So whoever finds the mark and the old CURRENT switches CURRENT itself; no transaction commits to a generation
+// that has the mark.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "storage/current_file.h"
+#include "storage/index_env.h"
+#include "storage/status.h"
+#include "storage/store_lock.h"
+#include "storage/txn.h"
+
+namespace lbox {
+
+// Who may use the last kReserveBytes of the map.
+enum class Purpose { kSave, kDelete };
+
+class Index {
+ public:
+  Index(const IndexOptions& options, std::string folder);
+  ~Index();
+  Index(const Index&) = delete;
+  Index& operator=(const Index&) = delete;
+
+  // Creates generation 1 with a meta row for `uuid`. Needs the exclusive lock; CURRENT is the caller's.
+  Status Create(const Guid& uuid);
+  // Opens what CURRENT names and checks that it is this store's.
+  Status Open();
+  void Close();
+
+  using Work = std::function<Status(Txn&)>;
+  Status Read(const Work& work);
+  // Durable after this, when ok: all that `work` wrote (unless flushing is off). `work` may run several times.
+  Status Write(Purpose purpose, const Work& work);
+
+  [[nodiscard]] uint64_t generation() const { return current_.generation; }
+  [[nodiscard]] const Guid& uuid() const { return current_.uuid; }
+  [[nodiscard]] IndexEnv& env() { return *env_; }
+  [[nodiscard]] const IndexOptions& options() const { return options_; }
+
+  // The meta row as the last transaction saw it.
+  [[nodiscard]] const MetaRow& last_meta() const { return last_meta_; }
+  // Pending rows whose files are gone; the next write transaction removes them.
+  void ForgetPending(const PendingFile& file) { gone_.push_back(file); }
+  [[nodiscard]] bool HasGone() const { return !gone_.empty(); }
+
+ private:
+  Status CheckProcess() const;
+  Status EnsureOpen();
+  Status OpenCurrent(bool& again);
+  Status FinishSwitch(const CurrentFile& old);
+  // Begins, reopening as often as other processes make it necessary. The meta row is loaded.
+  Status BeginTxn(bool writable, std::unique_ptr<Txn>& txn);
+  bool HasRoom(Txn& txn, Purpose purpose);
+  Status WorkAndCommit(Txn& txn, const Work& work);
+  Status DiskFullOr(const Status& status);
+
+  const IndexOptions options_;
+  const std::string folder_;
+  const pid_t pid_;
+  CurrentFile current_;
+  std::unique_ptr<IndexEnv> env_;
+  MetaRow last_meta_;
+  std::vector<PendingFile> gone_;
+};
+
+}  // namespace lbox

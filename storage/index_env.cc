@@ -1,0 +1,346 @@
+#include "storage/index_env.h"
+
+#include <algorithm>
+#include <array>
+
+#include <unistd.h>
+
+#include "storage/address_space.h"
+#include "storage/coding.h"
+#include "storage/status_macros.h"
+
+namespace lbox {
+namespace {
+
+struct TableSpec {
+  const char* name;
+  unsigned flags;
+  MDB_dbi Tables::*handle;
+};
+constexpr std::array<TableSpec, 9> kTables{{
+    {"meta", 0, &Tables::meta},
+    {"mailbox", 0, &Tables::mailbox},
+    {"mailbox_cold", 0, &Tables::mailbox_cold},
+    {"mailbox_guid", 0, &Tables::mailbox_guid},
+    {"message", MDB_DUPSORT | MDB_DUPFIXED, &Tables::message},
+    {"extra", 0, &Tables::extra},
+    {"body", MDB_INTEGERKEY, &Tables::body},
+    {"pack", MDB_INTEGERKEY, &Tables::pack},
+    {"pending", 0, &Tables::pending},
+}};
+constexpr unsigned kMaxTables = 16;
+
+// A file may lack its last pages when the transaction that took them freed them again, so a file
+// that is a little short is whole. (LMDB does not write such pages.)
+constexpr uint64_t kUnwrittenPages = 256;
+
+std::string Mebibytes(uint64_t bytes) { return std::to_string((bytes + kMiB - 1) / kMiB) + " MiB"; }
+
+uint64_t RoundDown(uint64_t bytes, uint64_t unit) { return bytes - bytes % unit; }
+
+}  // namespace
+
+Status IndexError(int error, const std::string& what) {
+  const std::string message = what + ": " + mdb_strerror(error);
+  switch (error) {
+    case MDB_NOTFOUND:
+      return Status(Code::kNotFound, message);
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+      return Status(Code::kFull, message);
+    case MDB_VERSION_MISMATCH:
+      return Status(Code::kUnsupported, message);
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_INCOMPATIBLE:
+    case MDB_CURSOR_FULL:
+    case MDB_PAGE_FULL:
+      return Status(Code::kCorruption, message);
+    case MDB_READERS_FULL:
+    case MDB_PANIC:
+    case MDB_MAP_RESIZED:
+      return Status(Code::kUnavailable, message);
+    default:
+      return error > 0 ? Status::FromErrno(what, error) : Status(Code::kIo, message);
+  }
+}
+
+uint64_t NextMapBytes(uint64_t bytes) {
+  if (bytes < kFirstMapBytes) {
+    return kFirstMapBytes;
+  }
+  uint64_t size = kFirstMapBytes;
+  while (size <= bytes) {
+    size = size < 64 * kMiB ? size * 2 : RoundDown(bytes, kMapStepBytes) + kMapStepBytes;
+  }
+  return size;
+}
+
+Result<IndexFileInfo> ReadIndexFile(Env& env, const std::string& path) {
+  // Both metas: page header 16 bytes, then magic, version, address 8, map size 8, two tables of 48
+  // (the first one's first field is the page size), last page 8, transaction 8.
+  constexpr uint32_t kMagic = 0xBEEFC0DE;
+  constexpr size_t kMetaBytes = 152;
+  const auto damaged = [&](const char* why) {
+    return Status(Code::kCorruption, path + " is damaged (" + why +
+                                         "); restore it from a backup, together with the rest of the store");
+  };
+  LBOX_ASSIGN_OR_RETURN(auto file, env.OpenRead(path));
+  IndexFileInfo info;
+  LBOX_ASSIGN_OR_RETURN(info.file_bytes, file->Size());
+  uint64_t last_page = 0, newest = 0;
+  for (int i = 0; i < 2; i++) {
+    std::array<uint8_t, kMetaBytes> meta{};
+    LBOX_ASSIGN_OR_RETURN(const size_t got,
+                          file->ReadAt(i == 0 ? 0 : info.page_bytes, meta.data(), meta.size()));
+    if (got != meta.size()) {
+      return damaged("its header is cut off");
+    }
+    if (LoadLittle<uint32_t>(&meta[16]) != kMagic) {
+      return damaged("its header is overwritten");
+    }
+    const auto page_bytes = LoadLittle<uint32_t>(&meta[40]);
+    if (i == 0) {
+      info.page_bytes = page_bytes;
+    }
+    if (page_bytes != info.page_bytes || page_bytes < 512 || page_bytes > 65536 ||
+        (page_bytes & (page_bytes - 1)) != 0) {
+      return damaged("its header is wrong");
+    }
+    const auto transaction = LoadLittle<uint64_t>(&meta[144]);
+    if (i == 0 || transaction > newest) {
+      newest = transaction;
+      last_page = LoadLittle<uint64_t>(&meta[136]);
+    }
+  }
+  if (last_page >= UINT64_MAX / info.page_bytes - 1) {
+    return damaged("its header is wrong");
+  }
+  info.used_bytes = (last_page + 1) * info.page_bytes;
+  if (info.file_bytes + kUnwrittenPages * info.page_bytes < info.used_bytes) {
+    return damaged("it is shorter than its header says");
+  }
+  return info;
+}
+
+IndexEnv::IndexEnv(const IndexOptions& options, std::string path)
+    : options_(options), path_(std::move(path)) {}
+
+IndexEnv::~IndexEnv() { Close(); }
+
+void IndexEnv::Close() {
+  if (env_ == nullptr) {
+    return;
+  }
+  // In a forked child the environment is the parent's: closing it here could take its locks down.
+  if (pid_ == getpid()) {
+    if (read_ != nullptr) {
+      mdb_txn_abort(read_);
+    }
+    // Without the gate (only after a minute's wait for it) closing is no worse than being killed.
+    const auto gate = options_.lock->Gate();
+    mdb_env_close(env_);
+  }
+  env_ = nullptr;
+  read_ = nullptr;
+  tables_ = {};
+}
+
+uint64_t IndexEnv::MapLimit() const {
+  uint64_t limit = options_.max_map_bytes == 0 ? kNoLimit : options_.max_map_bytes;
+  const uint64_t left = AddressSpaceLeft();
+  if (left != kNoLimit) {
+    const uint64_t available = left + (open() ? map_bytes_ : 0);
+    limit = std::min(limit, available > kKeepAddressSpace ? available - kKeepAddressSpace : 0);
+  }
+  return limit;
+}
+
+Status IndexEnv::Create() {
+  {
+    LBOX_ASSIGN_OR_RETURN(auto file, options_.env->Create(path_, true, options_.mode, options_.gid));
+  }
+  Close();
+  const uint64_t limit = MapLimit();
+  if (limit < kMiB) {
+    return Status(Code::kFull, "cannot map " + path_ + ": the process's address space is used up (vsz_limit)");
+  }
+  LBOX_RETURN_IF_ERROR(OpenFile(std::min(kFirstMapBytes, RoundDown(limit, 65536)), true));
+  limit_bytes_ = limit;
+  return Sync();
+}
+
+Status IndexEnv::Open(uint64_t min_map) {
+  Close();
+  LBOX_ASSIGN_OR_RETURN(const IndexFileInfo info, ReadIndexFile(*options_.env, path_));
+  const uint64_t limit = MapLimit();
+  // A file larger than the configured limit can still be read and emptied, if it can be mapped.
+  const uint64_t left = AddressSpaceLeft();
+  if (left != kNoLimit && info.used_bytes > (left > kKeepAddressSpace ? left - kKeepAddressSpace : 0)) {
+    return Status(Code::kFull, path_ + " needs " + Mebibytes(info.used_bytes) +
+                                   " of address space; the process has " + Mebibytes(left) +
+                                   " left and needs some of it itself. Raise vsz_limit");
+  }
+  uint64_t size = NextMapBytes(std::max(info.used_bytes, min_map) - 1);
+  if (size > limit) {
+    size = std::max(RoundDown(limit, info.page_bytes), info.used_bytes);
+  }
+  if (size < info.used_bytes + kReserveBytes && (left == kNoLimit || left > info.used_bytes + kReserveBytes)) {
+    size = info.used_bytes + kReserveBytes;
+  }
+  LBOX_RETURN_IF_ERROR(OpenFile(size, false));
+  limit_bytes_ = limit;
+  return {};
+}
+
+Status IndexEnv::Grow() {
+  const uint64_t before = map_bytes_;
+  const uint64_t limit = RoundDown(MapLimit(), page_bytes_);
+  const uint64_t wanted = std::min(NextMapBytes(before), limit);
+  if (!open() || wanted < before + kMiB) {
+    return Status(Code::kFull,
+                  path_ + " may not grow beyond its map of " + Mebibytes(before) + " (limit " +
+                      Mebibytes(limit) +
+                      "). Delete mail, or raise vsz_limit or the limit of the index map");
+  }
+  LBOX_RETURN_IF_ERROR(Open(wanted));
+  return map_bytes_ > before ? Status() : Status(Code::kFull, path_ + " could not be mapped larger");
+}
+
+Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
+  const std::string action = (create ? "creating " : "opening ") + path_;
+  // LMDB would create it with the umask's mode. It is never opened here while LMDB has it open:
+  // closing any descriptor of it drops LMDB's locks.
+  if (const auto lock_file = options_.env->Stat(path_ + "-lock");
+      lock_file.status().code() == Code::kNotFound) {
+    LBOX_RETURN_IF_ERROR(
+        options_.env->Create(path_ + "-lock", false, options_.mode, options_.gid).status());
+  }
+
+  LBOX_ASSIGN_OR_RETURN(const auto gate, options_.lock->Gate());
+  MDB_env* env = nullptr;
+  int rc = mdb_env_create(&env);
+  if (rc != 0) {
+    return IndexError(rc, action);
+  }
+  unsigned flags = MDB_NOSUBDIR | MDB_NORDAHEAD | MDB_NOTLS;
+  if (!options_.sync) {
+    flags |= MDB_NOSYNC;
+  }
+  if ((rc = mdb_env_set_maxdbs(env, kMaxTables)) != 0 ||
+      (rc = mdb_env_set_maxreaders(env, kMaxReaders)) != 0 ||
+      (rc = mdb_env_set_mapsize(env, map_bytes)) != 0 ||
+      (rc = mdb_env_open(env, path_.c_str(), flags, static_cast<mdb_mode_t>(options_.mode))) != 0) {
+    mdb_env_close(env);
+    return IndexError(rc, action);
+  }
+  env_ = env;
+  pid_ = getpid();
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  mdb_env_info(env_, &info);
+  mdb_env_stat(env_, &stat);
+  map_bytes_ = info.me_mapsize;
+  page_bytes_ = stat.ms_psize;
+  CheckReaders();
+  Status status = OpenTables(create);
+  if (!status.ok()) {
+    mdb_env_close(env_);
+    env_ = nullptr;
+  }
+  return status;
+}
+
+Status IndexEnv::OpenTables(bool create) {
+  MDB_txn* txn = nullptr;
+  int rc = Begin(create ? 0 : MDB_RDONLY, &txn);
+  if (rc != 0) {
+    return IndexError(rc, "opening the tables of " + path_);
+  }
+  for (const TableSpec& table : kTables) {
+    rc = mdb_dbi_open(txn, table.name, table.flags | (create ? MDB_CREATE : 0),
+                      &(tables_.*table.handle));
+    if (rc != 0) {
+      mdb_txn_abort(txn);
+      if (rc == MDB_NOTFOUND) {
+        return Status(Code::kCorruption,
+                      path_ + " has no table '" + table.name +
+                          "'; restore it from a backup, together with the rest of the store");
+      }
+      return IndexError(rc, std::string("opening table '") + table.name + "' of " + path_);
+    }
+  }
+  // Also of a read transaction: aborting it would close the handles.
+  rc = mdb_txn_commit(txn);
+  return rc == 0 ? Status() : IndexError(rc, "opening the tables of " + path_);
+}
+
+int IndexEnv::Begin(unsigned flags, MDB_txn** txn) {
+  int rc = mdb_txn_begin(env_, nullptr, flags, txn);
+  if (rc == MDB_READERS_FULL) {
+    CheckReaders();
+    rc = mdb_txn_begin(env_, nullptr, flags, txn);
+  }
+  return rc;
+}
+
+int IndexEnv::BeginRead(MDB_txn** txn) {
+  int rc = 0;
+  if (read_ == nullptr) {
+    rc = Begin(MDB_RDONLY, &read_);
+  } else if ((rc = mdb_txn_renew(read_)) != 0) {
+    // Its slot may be gone (cleared by a reader check that took this process for dead).
+    mdb_txn_abort(read_);
+    read_ = nullptr;
+    rc = rc == MDB_BAD_RSLOT ? Begin(MDB_RDONLY, &read_) : rc;
+  }
+  *txn = read_;
+  return rc;
+}
+
+void IndexEnv::EndRead() { mdb_txn_reset(read_); }
+
+uint64_t IndexEnv::TakenPages() const {
+  MDB_envinfo info{};
+  mdb_env_info(env_, &info);
+  return info.me_last_pgno + 1;
+}
+
+uint64_t IndexEnv::UntakenPages(bool for_saves) const {
+  const uint64_t pages = (for_saves ? std::min(map_bytes_, limit_bytes_) : map_bytes_) / page_bytes_;
+  const uint64_t taken = TakenPages();
+  return pages > taken ? pages - taken : 0;
+}
+
+void IndexEnv::CheckReaders() {
+  int dead = 0;
+  mdb_reader_check(env_, &dead);
+}
+
+Status IndexEnv::Sync() {
+  if (!options_.sync) {
+    return {};
+  }
+  const int rc = mdb_env_sync(env_, 1);
+  return rc == 0 ? Status() : IndexError(rc, "flushing " + path_);
+}
+
+uint64_t FreePages(MDB_txn* txn) {
+  constexpr MDB_dbi kFreeTable = 0;  // LMDB's own: transaction -> count, page numbers
+  MDB_cursor* cursor = nullptr;
+  if (mdb_cursor_open(txn, kFreeTable, &cursor) != 0) {
+    return 0;
+  }
+  uint64_t pages = 0;
+  MDB_val key{}, value{};
+  while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+    if (value.mv_size >= sizeof(size_t)) {
+      pages += LoadLittle<uint64_t>(static_cast<const uint8_t*>(value.mv_data));
+    }
+  }
+  mdb_cursor_close(cursor);
+  return pages;
+}
+
+}  // namespace lbox

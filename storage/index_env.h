@@ -1,0 +1,113 @@
+// The LMDB environment of one index file: opening, closing, map size, error codes.
+//
+// Purpose: LMDB's rules in one place. The map counts against RLIMIT_AS; it grows only by closing and reopening, because a failed
+// mdb_env_set_mapsize leaves LMDB without a map; opening and closing happen behind StoreLock::Gate.
+// Ownership: one per store, owned by Index; never two of one file in a process. Processes: not carried across fork(): a child that
+// inherits one leaves it alone, also on destruction.
+// Failure: LMDB's codes become Status by IndexError. After a failed Open it is closed, and the next use opens again.
+// Crash rule: LMDB's own: a transaction is there or not; a writer that dies releases its lock (robust mutex).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <lmdb.h>
+#include <sys/types.h>
+
+#include "storage/env.h"
+#include "storage/status.h"
+#include "storage/store_lock.h"
+
+namespace lbox {
+
+// Handles of the tables; storage/rows.h says what each holds.
+struct Tables {
+  MDB_dbi meta = 0, mailbox = 0, mailbox_cold = 0, mailbox_guid = 0, message = 0, extra = 0, body = 0, pack = 0, pending = 0;
+};
+
+struct IndexOptions {
+  Env* env = nullptr;
+  StoreLock* lock = nullptr;
+  uint32_t mode = 0600;
+  int64_t gid = -1;
+  bool sync = true;
+  uint64_t max_map_bytes = 0;  // 0: no limit but the address space
+};
+
+inline constexpr uint64_t kMiB = 1024 * 1024;
+inline constexpr uint64_t kFirstMapBytes = 16 * kMiB;
+inline constexpr uint64_t kMapStepBytes = 32 * kMiB;     // above 64 MiB; below it doubles
+inline constexpr uint64_t kKeepAddressSpace = 24 * kMiB;  // left for the rest of the process
+inline constexpr uint64_t kReserveBytes = 2 * kMiB;       // of the map, for deletions and upkeep alone
+inline constexpr unsigned kMaxReaders = 1024;             // 64 KiB of lock file
+
+// What LMDB error `error` means while `what` (an action and its object) was being done.
+Status IndexError(int error, const std::string& what);
+
+// The map size to try next when `bytes` do not suffice.
+uint64_t NextMapBytes(uint64_t bytes);
+
+struct IndexFileInfo {
+  uint64_t file_bytes = 0;
+  uint64_t page_bytes = 0;
+  uint64_t used_bytes = 0;  // up to the last page in use, free pages among them included
+};
+// Reads the two meta pages without LMDB. kCorruption when they are none or the file is too short.
+Result<IndexFileInfo> ReadIndexFile(Env& env, const std::string& path);
+
+class IndexEnv {
+ public:
+  IndexEnv(const IndexOptions& options, std::string path);
+  ~IndexEnv();
+  IndexEnv(const IndexEnv&) = delete;
+  IndexEnv& operator=(const IndexEnv&) = delete;
+
+  // A new file with empty tables; kAborted when it is there.
+  Status Create();
+  // Opens an existing file with a map of at least `min_map` bytes if possible, more when the file needs it. Closes first.
+  Status Open(uint64_t min_map);
+  void Close();
+  [[nodiscard]] bool open() const { return env_ != nullptr; }
+
+  // Opens again with a larger map. kFull when there may be none; the old size is open then, as far as possible.
+  Status Grow();
+
+  // A write transaction; ends with mdb_txn_commit or mdb_txn_abort. LMDB's code.
+  int BeginWrite(MDB_txn** txn) { return Begin(0, txn); }
+  // A read transaction, one at a time; ends with EndRead. Its reader slot is kept for the next.
+  int BeginRead(MDB_txn** txn);
+  void EndRead();
+  [[nodiscard]] const Tables& tables() const { return tables_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] uint64_t page_bytes() const { return page_bytes_; }
+  [[nodiscard]] uint64_t map_bytes() const { return map_bytes_; }
+  // The largest map this process may have now.
+  [[nodiscard]] uint64_t MapLimit() const;
+  // Pages that the file may still grow by: within the map, or within what saves may use of it.
+  [[nodiscard]] uint64_t UntakenPages(bool for_saves) const;
+  [[nodiscard]] uint64_t TakenPages() const;
+  void CheckReaders();
+  // Durable after this: everything committed (only needed where options.sync did not see to it).
+  Status Sync();
+
+ private:
+  Status OpenFile(uint64_t map_bytes, bool create);
+  Status OpenTables(bool create);
+  // mdb_txn_begin that clears dead readers when the reader table is full.
+  int Begin(unsigned flags, MDB_txn** txn);
+
+  const IndexOptions options_;
+  const std::string path_;
+  MDB_env* env_ = nullptr;
+  MDB_txn* read_ = nullptr;  // between BeginReads: reset
+  pid_t pid_ = 0;
+  Tables tables_;
+  uint64_t page_bytes_ = 0;
+  uint64_t map_bytes_ = 0;
+  uint64_t limit_bytes_ = 0;  // MapLimit when it was opened; the map is larger when the file was already
+};
+
+// Free pages of the file as the transaction sees them, not all of them usable yet. Reads the whole free list.
+uint64_t FreePages(MDB_txn* txn);
+
+}  // namespace lbox

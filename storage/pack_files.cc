@@ -1,0 +1,181 @@
+#include "storage/pack_files.h"
+
+#include <cinttypes>
+#include <cstdio>
+
+#include "storage/status_macros.h"
+
+namespace lbox {
+namespace {
+
+constexpr size_t kOpenPacks = 4;
+constexpr size_t kBufferBytes = 1024 * 1024;
+
+}  // namespace
+
+std::string PackFiles::PackPath(uint32_t id) const {
+  char name[16];
+  snprintf(name, sizeof(name), "/p/%08" PRIx32, id);
+  return options_.folder + name;
+}
+
+std::string PackFiles::LargePath(uint64_t id) const {
+  char name[24];
+  snprintf(name, sizeof(name), "/l/%016" PRIx64, id);
+  return options_.folder + name;
+}
+
+std::string PackFiles::PathOf(const PendingFile& file) const {
+  return file.kind == FileKind::kPack ? PackPath(static_cast<uint32_t>(file.id)) : LargePath(file.id);
+}
+
+Result<std::shared_ptr<File>> PackFiles::OpenRead(uint32_t id) {
+  for (auto it = open_.begin(); it != open_.end(); ++it) {
+    if (it->first == id) {
+      open_.splice(open_.begin(), open_, it);
+      return it->second;
+    }
+  }
+  LBOX_ASSIGN_OR_RETURN(std::shared_ptr<File> file, options_.env->OpenRead(PackPath(id)));
+  open_.emplace_front(id, file);
+  if (open_.size() > kOpenPacks) {
+    open_.pop_back();
+  }
+  return file;
+}
+
+Status PackFiles::DropRemoved(Txn& txn) {
+  if (seen_transaction_ == txn.meta.transaction) {
+    return {};
+  }
+  seen_transaction_ = txn.meta.transaction;
+  for (auto it = open_.begin(); it != open_.end();) {
+    const Status status = txn.GetPack(it->first).status();
+    if (!status.ok() && status.code() != Code::kNotFound) {
+      return status;
+    }
+    it = status.ok() ? std::next(it) : open_.erase(it);
+  }
+  if (writing_ != nullptr && txn.meta.active_pack != writing_id_) {
+    writing_.reset();
+  }
+  return {};
+}
+
+void PackFiles::Forget(uint32_t id) {
+  open_.remove_if([id](const auto& entry) { return entry.first == id; });
+  if (writing_id_ == id) {
+    writing_.reset();
+  }
+}
+
+Result<std::unique_ptr<File>> PackFiles::CreatePack(uint32_t id) {
+  const std::string path = PackPath(id);
+  Forget(id);
+  auto file = options_.env->Create(path, true, options_.mode, options_.gid);
+  if (file.ok() || file.status().code() != Code::kAborted) {
+    return file;
+  }
+  LBOX_RETURN_IF_ERROR(options_.env->Unlink(path));
+  return options_.env->Create(path, true, options_.mode, options_.gid);
+}
+
+Status PackFiles::SyncPackNames() {
+  return options_.sync ? options_.env->SyncDirectory(options_.folder + "/p") : Status();
+}
+
+Result<PackAppender::Place> PackAppender::Append(const std::string& header,
+                                                 const std::string& frames, uint64_t span) {
+  assert(span >= header.size() + frames.size());
+  if (id_ == 0 || (row_.tail > 0 && row_.tail + span > kPackBytes)) {
+    LBOX_RETURN_IF_ERROR(Start(span));
+  }
+  const Place place{id_, static_cast<uint32_t>(row_.tail)};
+  buffer_ += header;
+  buffer_ += frames;
+  buffer_.append(span - header.size() - frames.size(), '\0');
+  row_.tail += span;
+  row_.live_bytes += span;
+  row_.live_count++;
+  txn_.meta.pack_bytes += span;
+  txn_.meta.pack_live_bytes += span;
+  if (buffer_.size() >= kBufferBytes) {
+    LBOX_RETURN_IF_ERROR(Flush());
+  }
+  return place;
+}
+
+// Makes a pack with room for `span` bytes the one appended to.
+Status PackAppender::Start(uint64_t span) {
+  if (id_ != 0) {
+    LBOX_RETURN_IF_ERROR(Close());
+    return NewPack();
+  }
+  const uint32_t active = txn_.meta.active_pack;
+  if (active == 0 || files_.abandoned_.contains(active)) {
+    return NewPack();
+  }
+  LBOX_ASSIGN_OR_RETURN(row_, txn_.GetPack(active));
+  if (row_.tail > 0 && row_.tail + span > kPackBytes) {
+    return NewPack();
+  }
+  id_ = active;
+  if (files_.writing_ == nullptr || files_.writing_id_ != id_) {
+    auto file = files_.options_.env->OpenReadWrite(files_.PackPath(id_));
+    if (file.status().code() == Code::kNotFound) {
+      return Status(Code::kCorruption, files_.PackPath(id_) + " is missing; restore it from a backup");
+    }
+    LBOX_ASSIGN_OR_RETURN(files_.writing_, std::move(file));
+    files_.writing_id_ = id_;
+  }
+  file_ = files_.writing_;
+  LBOX_ASSIGN_OR_RETURN(const uint64_t size, file_->Size());
+  if (size < row_.tail) {
+    return Status(Code::kCorruption, files_.PackPath(id_) + " has " + std::to_string(size) + " bytes, the index says " +
+                                         std::to_string(row_.tail) + "; restore it from a backup");
+  }
+  return {};
+}
+
+Status PackAppender::NewPack() {
+  id_ = txn_.meta.next_pack_id++;
+  row_ = PackRow();
+  row_.created = now_;
+  // Not kept open for later saves: should this transaction fail, the id and the file's name will be another's.
+  LBOX_ASSIGN_OR_RETURN(file_, files_.CreatePack(id_));
+  created_ = true;
+  txn_.meta.active_pack = id_;
+  return {};
+}
+
+Status PackAppender::Flush() {
+  LBOX_RETURN_IF_ERROR(file_->WriteAt(row_.tail - buffer_.size(), buffer_.data(), buffer_.size()));
+  buffer_.clear();
+  return {};
+}
+
+// Done with the present pack.
+Status PackAppender::Close() {
+  LBOX_RETURN_IF_ERROR(Flush());
+  if (files_.options_.sync) {
+    // Durable after this: the records appended to this pack.
+    if (Status status = file_->Sync(); !status.ok()) {
+      // What the kernel kept of it is unknown, and a later flush may claim success.
+      files_.abandoned_.insert(id_);
+      files_.writing_.reset();
+      return status;
+    }
+  }
+  return txn_.PutPack(id_, row_);
+}
+
+Status PackAppender::Finish() {
+  if (id_ == 0) {
+    return {};
+  }
+  LBOX_RETURN_IF_ERROR(Close());
+  // Durable after this: the names of packs started.
+  return created_ ? files_.SyncPackNames() : Status();
+}
+
+}  // namespace lbox

@@ -1,0 +1,85 @@
+#include "storage/store.h"
+
+#include <unistd.h>
+
+#include "storage/registry.h"
+#include "storage/status_macros.h"
+#include "storage/store_impl.h"
+
+namespace lbox {
+
+Store::~Store() = default;
+
+Result<std::shared_ptr<Store>> Store::Open(const StoreOptions& options) {
+  LBOX_ASSIGN_OR_RETURN(std::shared_ptr<Store> store, OpenRegistered(options));
+  return store;
+}
+
+StoreImpl::StoreImpl(const StoreOptions& open_options)
+    : options(open_options),
+      env(options.env != nullptr ? *options.env : *Env::Default()),
+      folder(options.path),
+      packs({&env, folder, options.mode, options.gid, options.sync}),
+      pid(getpid()),
+      uid(geteuid()) {}
+
+StoreImpl::~StoreImpl() { Unregister(this); }
+
+Status StoreImpl::CheckCaller() const {
+  if (pid != getpid()) {
+    return Status(Code::kUnavailable, "the store " + folder + " was opened before fork(); open it in the child");
+  }
+  if (uid != geteuid()) {
+    return Status(Code::kPermission, "the store " + folder + " was opened as uid " + std::to_string(uid) +
+                                         " and is now used as uid " + std::to_string(geteuid()));
+  }
+  return {};
+}
+
+Status StoreImpl::Read(const Index::Work& work) {
+  LBOX_RETURN_IF_ERROR(CheckCaller());
+  return index->Read(work);
+}
+
+Status StoreImpl::Write(Purpose purpose, const Index::Work& work) {
+  LBOX_RETURN_IF_ERROR(CheckCaller());
+  std::vector<PendingFile> removed;
+  Status status = index->Write(purpose, [&](Txn& txn) {
+    Status done = work(txn);
+    removed = txn.removed();
+    return done;
+  });
+  if (status.ok() && !removed.empty()) {
+    UnlinkPending(removed);
+  }
+  return status;
+}
+
+Status StoreImpl::WriteDeletion(const Index::Work& work) {
+  Status status = Write(Purpose::kDelete, work);
+  if (status.code() != Code::kNoSpace) {
+    return status;
+  }
+  if (!env.Unlink(folder + "/" + kReserveName).ok()) {
+    return status;  // it was given up already
+  }
+  upkeep.reserve_missing = true;
+  return Write(Purpose::kDelete, work);
+}
+
+void StoreImpl::UnlinkPending(const std::vector<PendingFile>& files) {
+  for (const PendingFile& file : files) {
+    if (file.kind == FileKind::kPack) {
+      packs.Forget(static_cast<uint32_t>(file.id));
+      upkeep.packs.erase(static_cast<uint32_t>(file.id));
+    }
+    const Status status = env.Unlink(packs.PathOf(file));
+    if (status.ok() || status.code() == Code::kNotFound) {
+      index->ForgetPending(file);
+    } else {
+      upkeep.pending = true;
+    }
+  }
+}
+
+}  // namespace lbox

@@ -1,0 +1,107 @@
+// Apply and DeleteMailbox: changes to messages that exist, in transactions of bounded size.
+//
+// A transaction copies every page it touches before the old ones are free: all at once, a change to a large mailbox would double the
+// index. Where even the usual size does not fit, because the map is at its limit, it is halved until it does.
+#include <algorithm>
+
+#include "storage/mailbox_writer.h"
+#include "storage/status_macros.h"
+#include "storage/store_impl.h"
+
+namespace lbox {
+namespace {
+
+constexpr uint32_t kFewestRows = 16;
+
+bool HasExpunge(std::span<const Change> changes) {
+  return std::any_of(changes.begin(), changes.end(), [](const Change& change) { return change.kind == Change::Kind::kExpunge; });
+}
+
+// Where in a list of changes the next transaction goes on.
+struct Position {
+  size_t change = 0;
+  uint32_t uid = 0;
+};
+
+// Applies up to `budget` rows' worth.
+Status ApplySome(MailboxWriter& writer, std::span<const Change> changes, uint32_t budget, Position& position) {
+  while (position.change < changes.size()) {
+    LBOX_ASSIGN_OR_RETURN(const auto progress, writer.Apply(changes[position.change], position.uid, budget));
+    if (!progress.done) {
+      position.uid = progress.next_uid;
+      return {};
+    }
+    position = {position.change + 1, 0};
+  }
+  return {};
+}
+
+// Runs `step` until it says that it is done, with smaller budgets when the map is full.
+Status InSteps(const std::function<Result<bool>(uint32_t budget)>& step) {
+  for (uint32_t budget = kBatchRows;;) {
+    const auto done = step(budget);
+    if (done.ok()) {
+      if (*done) {
+        return {};
+      }
+    } else if (done.status().code() == Code::kFull && budget > kFewestRows) {
+      budget /= 4;
+    } else {
+      return done.status();
+    }
+  }
+}
+
+}  // namespace
+
+Result<ApplyResult> Store::Apply(const Guid& mailbox, std::span<const Change> changes) {
+  StoreImpl& store = StoreImpl::Of(*this);
+  const bool deletion = HasExpunge(changes);
+  ApplyResult result;
+  Position position;
+  const auto step = [&](uint32_t budget) -> Result<bool> {
+    Position reached;
+    uint64_t expunged = 0;
+    const auto work = [&](Txn& txn) -> Status {
+      reached = position;
+      MailboxWriter writer(txn);
+      LBOX_RETURN_IF_ERROR(writer.Load(mailbox));
+      LBOX_RETURN_IF_ERROR(ApplySome(writer, changes, budget, reached));
+      LBOX_RETURN_IF_ERROR(writer.Finish());
+      txn.unchanged = !writer.changed();
+      result.change = writer.row().change;
+      expunged = writer.expunged();
+      return {};
+    };
+    LBOX_RETURN_IF_ERROR(deletion ? store.WriteDeletion(work) : store.Write(Purpose::kSave, work));
+    position = reached;
+    result.expunged += expunged;
+    return position.change == changes.size();
+  };
+  LBOX_RETURN_IF_ERROR(InSteps(step));
+  return result;
+}
+
+Status Store::DeleteMailbox(const Guid& mailbox) {
+  StoreImpl& store = StoreImpl::Of(*this);
+  return InSteps([&](uint32_t budget) -> Result<bool> {
+    bool done = false;
+    const auto work = [&](Txn& txn) -> Status {
+      MailboxWriter writer(txn);
+      LBOX_RETURN_IF_ERROR(writer.Load(mailbox));
+      uint32_t left = budget;
+      LBOX_ASSIGN_OR_RETURN(const auto progress, writer.Expunge(0, UINT32_MAX, left));
+      LBOX_RETURN_IF_ERROR(writer.Finish());
+      done = progress.done;
+      if (!done) {
+        return {};
+      }
+      LBOX_RETURN_IF_ERROR(txn.DeleteMailboxGuid(mailbox));
+      return txn.DeleteMailbox(writer.id());
+    };
+    LBOX_RETURN_IF_ERROR(store.WriteDeletion(work));
+    return done;
+  });
+}
+
+}  // namespace lbox

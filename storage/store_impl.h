@@ -1,0 +1,67 @@
+// What a Store is made of. The calls of storage/store.h are in store_mailbox.cc, store_read.cc, store_save.cc, store_apply.cc and
+// store_upkeep.cc; opening and creating in store_open.cc.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "storage/env.h"
+#include "storage/index.h"
+#include "storage/pack_files.h"
+#include "storage/staging.h"
+#include "storage/store.h"
+#include "storage/store_lock.h"
+
+namespace lbox {
+
+class StoreImpl final : public Store {
+ public:
+  // Opens or creates; refuses what it must not touch (storage/store_open.cc).
+  static Result<std::shared_ptr<StoreImpl>> Open(const StoreOptions& options);
+  ~StoreImpl() override;
+
+  static StoreImpl& Of(Store& store) { return static_cast<StoreImpl&>(store); }
+
+  // Index::Read and Index::Write, after checking that the process may. Write unlinks what became pending, once committed.
+  Status Read(const Index::Work& work);
+  Status Write(Purpose purpose, const Index::Work& work);
+  // Like Write for deletions: when the disk is full, gives up the reserve file and tries again.
+  Status WriteDeletion(const Index::Work& work);
+  // Removes the files and lets the next write transaction remove their rows. What cannot be removed now stays pending.
+  void UnlinkPending(const std::vector<PendingFile>& files);
+
+  const StoreOptions options;
+  Env& env;
+  const std::string folder;
+  std::unique_ptr<StoreLock> lock;
+  std::unique_ptr<Index> index;
+  PackFiles packs;
+  std::shared_ptr<StagingArea> staging;
+  const pid_t pid;
+  const uid_t uid;
+
+  // What upkeep there is, as far as this process knows (storage/store_upkeep.cc).
+  struct Upkeep {
+    std::set<uint32_t> packs;      // worth rewriting
+    bool pending = false;          // files that no row names any more, not unlinked yet
+    bool shrink = false;           // the index is mostly free pages
+    bool reserve_missing = false;  // given up for a deletion
+    bool swept = false;            // this process has swept once
+  };
+  Upkeep upkeep;
+
+ private:
+  explicit StoreImpl(const StoreOptions& options);
+  Status CheckCaller() const;
+};
+
+// Files and directories of a store.
+std::string StorePath(const StoreImpl& store, const char* name);
+inline constexpr char kReserveName[] = "reserve";
+inline constexpr uint64_t kReserveFileBytes = 256 * 1024;
+
+}  // namespace lbox

@@ -1,0 +1,237 @@
+// Opening a store, creating it first when it is not there, refusing what must not be touched.
+//
+// Crash rule: a store exists once CURRENT does, which is written last. Until then CREATING marks that whatever else is there was never
+// used, so that creating can begin again; without that mark, files without CURRENT are the rest of a store and refused.
+#include <cerrno>
+#include <ctime>
+#include <random>
+
+#include <sys/random.h>
+
+#include "storage/open_checks.h"
+#include "storage/status_macros.h"
+#include "storage/store_impl.h"
+#include "storage/upkeep.h"
+
+namespace lbox {
+namespace {
+
+// Who may read a file may search its directory.
+uint32_t DirectoryMode(uint32_t mode) { return mode | ((mode & 0444) >> 2); }
+
+Status MakeDirectories(Env& env, const std::string& path, uint32_t mode, int64_t gid) {
+  if (env.Stat(path).ok()) {
+    return {};
+  }
+  const size_t slash = path.find_last_of('/');
+  if (slash != std::string::npos && slash > 0) {
+    LBOX_RETURN_IF_ERROR(MakeDirectories(env, path.substr(0, slash), mode, gid));
+  }
+  return env.MakeDirectory(path, mode, gid);
+}
+
+Result<Guid> NewUuid() {
+  Guid uuid;
+  for (;;) {
+    const ssize_t got = getrandom(uuid.bytes.data(), uuid.bytes.size(), 0);
+    if (got == static_cast<ssize_t>(uuid.bytes.size())) {
+      break;
+    }
+    if (got < 0 && errno != EINTR) {
+      return Status::FromErrno("getrandom() failed", errno);
+    }
+  }
+  // RFC 4122, version 4.
+  uuid.bytes[6] = static_cast<uint8_t>((uuid.bytes[6] & 0x0f) | 0x40);
+  uuid.bytes[8] = static_cast<uint8_t>((uuid.bytes[8] & 0x3f) | 0x80);
+  return uuid;
+}
+
+Status RestOfAStore(const std::string& folder) {
+  return Status(Code::kCorruption, folder + "/CURRENT is missing, though other files of a store are there; restore the "
+                                            "whole store from a backup, or move the folder away to start an empty one");
+}
+
+Status NoStore(const std::string& folder) { return Status(Code::kNotFound, "there is no store at " + folder); }
+
+Status IgnoreAbsent(const Status& status) { return status.code() == Code::kNotFound ? Status() : status; }
+
+Status CheckPlace(Env& env, const StoreOptions& options) {
+  if (!options.path.starts_with('/')) {
+    return Status(Code::kInvalid, "the path of a store must be absolute, not \"" + options.path + "\"");
+  }
+  LBOX_RETURN_IF_ERROR(CheckFileSystem(options.path, options.allow_fuse));
+  const auto info = env.Stat(options.path);
+  if (info.ok() && !info->directory) {
+    return Status(Code::kInvalid, options.path + " is not a directory");
+  }
+  if (!info.ok() && info.status().code() != Code::kNotFound) {
+    return info.status();
+  }
+  LBOX_RETURN_IF_ERROR(CheckOwner(env, options.path));
+  return CheckOwner(env, options.path + "/CURRENT");
+}
+
+IndexOptions IndexOptionsOf(StoreImpl& store) {
+  IndexOptions options;
+  options.env = &store.env;
+  options.lock = store.lock.get();
+  options.mode = store.options.mode;
+  options.gid = store.options.gid;
+  options.sync = store.options.sync;
+  options.max_map_bytes = store.options.max_map_bytes;
+  return options;
+}
+
+// Under the exclusive lock, with no CURRENT there.
+Status Create(StoreImpl& store) {
+  Env& env = store.env;
+  const std::string& folder = store.folder;
+  const uint32_t mode = store.options.mode;
+  const int64_t gid = store.options.gid;
+  const bool sync = store.options.sync;
+  LBOX_RETURN_IF_ERROR(env.Create(folder + "/" + kCreatingName, false, mode, gid).status());
+  if (sync) {
+    // Durable after this: the mark that what follows is unfinished.
+    LBOX_RETURN_IF_ERROR(env.SyncDirectory(folder));
+  }
+  for (const char* name : {"/p", "/l", "/tmp"}) {
+    LBOX_RETURN_IF_ERROR(env.MakeDirectory(folder + name, DirectoryMode(mode), gid));
+  }
+  const std::string index_path = IndexPath(folder, 1);
+  LBOX_RETURN_IF_ERROR(IgnoreAbsent(env.Unlink(index_path)));
+  LBOX_RETURN_IF_ERROR(IgnoreAbsent(env.Unlink(index_path + "-lock")));
+  LBOX_ASSIGN_OR_RETURN(const Guid uuid, NewUuid());
+  LBOX_RETURN_IF_ERROR(store.index->Create(uuid));
+  store.index->Close();
+  LBOX_RETURN_IF_ERROR(MakeReserve(store));
+  // Durable after this: the store.
+  LBOX_RETURN_IF_ERROR(WriteCurrent(env, folder, {1, uuid}, mode, gid, sync));
+  const size_t slash = folder.find_last_of('/');
+  if (sync && slash > 0) {
+    // Durable after this: the store's folder. Its parent need not be readable.
+    const Status status = env.SyncDirectory(folder.substr(0, slash));
+    if (!status.ok() && status.code() != Code::kPermission) {
+      return status;
+    }
+  }
+  return env.Unlink(folder + "/" + kCreatingName);
+}
+
+Result<std::unique_ptr<File>> OpenLock(StoreImpl& store, bool create) {
+  const std::string path = store.folder + "/lock";
+  if (!create) {
+    return store.env.OpenReadWrite(path);
+  }
+  return store.env.Create(path, false, store.options.mode, store.options.gid);
+}
+
+Status UseLock(StoreImpl& store, std::unique_ptr<File> file) {
+  store.lock = std::make_unique<StoreLock>(std::move(file), store.folder + "/lock");
+  store.index = std::make_unique<Index>(IndexOptionsOf(store), store.folder);
+  return {};
+}
+
+// There is no CURRENT, or there was none a moment ago.
+Status CreateUnlessThere(StoreImpl& store) {
+  LBOX_ASSIGN_OR_RETURN(Remains remains, FindRemains(store.env, store.folder));
+  auto lock = OpenLock(store, false);
+  if (lock.status().code() == Code::kNotFound) {
+    if (remains.any && !remains.creating) {
+      return RestOfAStore(store.folder);
+    }
+    if (!store.options.create) {
+      return NoStore(store.folder);
+    }
+    LBOX_RETURN_IF_ERROR(MakeDirectories(store.env, store.folder, DirectoryMode(store.options.mode), store.options.gid));
+    lock = OpenLock(store, true);
+  }
+  if (!lock.ok()) {
+    return lock.status();
+  }
+  LBOX_RETURN_IF_ERROR(UseLock(store, std::move(lock.value())));
+  LBOX_ASSIGN_OR_RETURN(const auto exclusive, store.lock->Exclusive());
+  const auto current = ReadCurrent(store.env, store.folder);
+  if (current.ok() || current.status().code() != Code::kNotFound) {
+    return current.ok() ? Status() : current.status();
+  }
+  LBOX_ASSIGN_OR_RETURN(remains, FindRemains(store.env, store.folder));
+  if (remains.any && !remains.creating) {
+    return RestOfAStore(store.folder);
+  }
+  return store.options.create ? Create(store) : NoStore(store.folder);
+}
+
+// Every pack is there and holds what was committed. A pack may go while this looks, rewritten by another process.
+Status CheckPacks(StoreImpl& store) {
+  Status problem;
+  uint32_t suspect = 0;
+  const auto look = [&](Txn& txn) -> Status {
+    return txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
+      const std::string path = store.packs.PackPath(id);
+      const auto info = store.env.Stat(path);
+      if (info.ok() && info->size >= row.tail) {
+        return {};
+      }
+      if (!info.ok() && info.status().code() != Code::kNotFound) {
+        return info.status();
+      }
+      suspect = id;
+      problem = Status(Code::kCorruption,
+                       path + (info.ok() ? " has " + std::to_string(info->size) + " bytes" : std::string(" is missing")) +
+                           ", the index says " + std::to_string(row.tail) + " bytes with " + std::to_string(row.live_count) +
+                           " messages; restore it from a backup (a store must be copied as a whole, not while in use)");
+      return problem;
+    });
+  };
+  if (const Status status = store.Read(look); problem.ok()) {
+    return status;
+  }
+  bool still_there = false;
+  const auto again = [&](Txn& txn) -> Status {
+    const Status status = txn.GetPack(suspect).status();
+    still_there = status.ok();
+    return IgnoreAbsent(status);
+  };
+  LBOX_RETURN_IF_ERROR(store.Read(again));
+  if (still_there) {
+    return problem;
+  }
+  return CheckPacks(store);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options) {
+  const std::shared_ptr<StoreImpl> store(new StoreImpl(options));
+  Env& env = store->env;
+  LBOX_RETURN_IF_ERROR(CheckPlace(env, store->options));
+  const auto current = ReadCurrent(env, store->folder);
+  if (!current.ok()) {
+    if (current.status().code() != Code::kNotFound) {
+      return current.status();
+    }
+    LBOX_RETURN_IF_ERROR(CreateUnlessThere(*store));
+  }
+  LBOX_RETURN_IF_ERROR(CheckFolders(env, store->folder));
+  if (store->lock == nullptr) {
+    LBOX_ASSIGN_OR_RETURN(auto lock, OpenLock(*store, true));
+    LBOX_RETURN_IF_ERROR(UseLock(*store, std::move(lock)));
+  }
+  LBOX_RETURN_IF_ERROR(store->index->Open());
+  LBOX_RETURN_IF_ERROR(CheckPacks(*store));
+  // From here on something may be written.
+  LBOX_RETURN_IF_ERROR(env.MakeDirectory(store->folder + "/tmp", DirectoryMode(options.mode), options.gid));
+  LBOX_RETURN_IF_ERROR(IgnoreAbsent(env.Unlink(store->folder + "/" + kCreatingName)));
+  StagingOptions staging;
+  staging.env = &env;
+  staging.directory = store->folder + "/tmp";
+  staging.mode = options.mode;
+  staging.gid = options.gid;
+  staging.sync = options.sync;
+  store->staging = StagingArea::Create(staging);
+  LBOX_RETURN_IF_ERROR(LookForUpkeep(*store));
+  return store;
+}
+
+}  // namespace lbox

@@ -1,0 +1,18 @@
+// The parts of upkeep that opening and maintaining a store share.
+#pragma once
+
+#include "storage/status.h"
+#include "storage/store_impl.h"
+
+namespace lbox {
+
+// When a store was opened: unlinks what an earlier process left pending, and notes what is worth a Maintain.
+Status LookForUpkeep(StoreImpl& store);
+
+// A pack whose dead part is worth rewriting it; `small`: all packs together are.
+bool WorthRewriting(const PackRow& row, bool small, bool exhaustive);
+
+// Writes the reserve file when it is missing. Its blocks are given up when a deletion meets a full disk.
+Status MakeReserve(StoreImpl& store);
+
+}  // namespace lbox
