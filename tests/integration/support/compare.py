@@ -33,19 +33,21 @@ class Side:
 
 
 class Difference:
-    """key: what was read; name: the message it belongs to, or None; a, b: the two observations (None when there is none)."""
+    """key: what was read, in the pass named label; name: the message it belongs to, or None; a, b: what the two
+    sides gave, None for nothing."""
 
-    def __init__(self, key, a, b, sides, name=None):
-        self.key, self.a, self.b, self.sides, self.name = key, a, b, sides, name
+    def __init__(self, label, key, a, b, sides, name=None):
+        self.label, self.key, self.a, self.b, self.sides, self.name = label, key, a, b, sides, name
 
     def __str__(self):
-        what = " ".join(str(k) for k in self.key) + (" (%s)" % self.name if self.name else "")
+        what = "%s: %s" % (self.label, " ".join(str(k) for k in self.key)) + (" (%s)" % self.name if self.name else "")
         if self.a is None or self.b is None:
             return "%s: only in %s: %r" % (what, self.sides[self.a is None], (self.a or self.b or b"")[:200])
         at = next((i for i, (x, y) in enumerate(zip(self.a, self.b)) if x != y), min(len(self.a), len(self.b)))
         start = max(0, at - 40)
         return "%s: at byte %d (lengths %d, %d)\n    %-8s %r\n    %-8s %r" % (
-            what, at, len(self.a), len(self.b), self.sides[0], self.a[start:at + 60], self.sides[1], self.b[start:at + 60])
+            what, at, len(self.a), len(self.b),
+            self.sides[0], self.a[start:at + 60], self.sides[1], self.b[start:at + 60])
 
 
 class Comparison:
@@ -68,17 +70,17 @@ class Comparison:
 
     def run(self, reading, label=""):
         """Compares one reading; differences found are added to self.differences."""
-        readers = [reading(side) for side in self.sides]
+        readers = {side: reading(side) for side in self.sides}
         try:
             while True:
-                steps = list(self._pool.map(self._named(lambda side: next(readers[self.sides.index(side)], None)), self.sides))
+                steps = self.both(lambda side: next(readers[side], None))
                 if steps == [None, None]:
                     break
                 observed = [dict(step or []) for step in steps]
                 for key in itertools.chain(observed[0], (k for k in observed[1] if k not in observed[0])):
                     self._compare(label, key, observed[0].get(key), observed[1].get(key))
         finally:
-            for reader in readers:
+            for reader in readers.values():
                 reader.close()
 
     def _compare(self, label, key, *data):
@@ -95,7 +97,7 @@ class Comparison:
                 self._differ(label, key, a, b, [side.name for side in self.sides])
 
     def _differ(self, label, key, a, b, sides):
-        self.differences.append(Difference(((label,) if label else ()) + key, a, b, sides, self.name_of(key)))
+        self.differences.append(Difference(label, key, a, b, sides, self.name_of(key)))
 
     def _named(self, function):
         def call(side):
@@ -113,4 +115,5 @@ class Comparison:
 
     def assert_equal(self):
         assert self.compared > 0, "nothing was compared"
-        assert not self.differences, "%d of %d observations differ\n%s" % (len(self.differences), self.compared, self.report())
+        assert not self.differences, "%d of %d observations differ\n%s" % (
+            len(self.differences), self.compared, self.report())

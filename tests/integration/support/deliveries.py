@@ -1,7 +1,8 @@
 """Bringing the same messages to a server by LMTP, by IMAP APPEND and by doveadm import.
 
 Each function takes a compare.Side and (name, bytes) messages, and returns what the server said to each:
-a list of (name, answer bytes). Flags, keywords and dates of messages follow from their number in the list.
+a list of (name, answer bytes); None names what was said to all of them. Flags, keywords and dates of messages
+follow from their number in the list.
 """
 
 import os
@@ -29,19 +30,19 @@ def received_of(number):
     return 820_454_400 + number * 104_729_333 % 890_000_000
 
 
-def by_lmtp(side, messages):
+def by_lmtp(side, messages, sender=""):
     side.delivered = (int(time.time()), None)
     answers = []
     with side.lmtp() as lmtp:
         for name, data in messages:
-            (reply,) = lmtp.try_deliver(side.user, data)
+            (reply,) = lmtp.try_deliver(side.user, data, sender)
             # The session id that it names is the delivery's own.
             answers.append((name, re.sub(rb"<%s> \S+ Saved" % side.user.encode(), b"<user> ID Saved", reply.raw)))
     side.delivered = (side.delivered[0], int(time.time()) + 1)
     return answers
 
 
-def by_append(side, messages):
+def by_append(side, messages, flags_of=flags_of, received_of=received_of):
     answers, sent = [], []
 
     def receive():
@@ -53,7 +54,8 @@ def by_append(side, messages):
         for number, (name, data) in enumerate(messages):
             seconds = received_of(number)
             t = time.gmtime(seconds)
-            date = "%2d-%s-%d %02d:%02d:%02d +0000" % (t.tm_mday, MONTHS[t.tm_mon - 1], t.tm_year, t.tm_hour, t.tm_min, t.tm_sec)
+            date = "%2d-%s-%d %02d:%02d:%02d +0000" % (
+                t.tm_mday, MONTHS[t.tm_mon - 1], t.tm_year, t.tm_hour, t.tm_min, t.tm_sec)
             sent.append((name, imap.send_append("INBOX", data, flags_of(number), date, binary=b"\0" in data)))
             if len(sent) == PIPELINED:
                 receive()
@@ -69,7 +71,7 @@ def by_import(side, messages):
     done = side.server.doveadm("import", "maildir:" + source, "", "ALL", user=side.user, check=False)
     shutil.rmtree(source)
     said = re.sub(rb"\S*\b\d{6,}\S*", b"ID", done.err.encode())
-    return [("doveadm import", b"%d %s" % (done.code, said))] + [(name, b"") for name, _ in messages]
+    return [(None, b"%d %s" % (done.code, said))] + [(name, b"") for name, _ in messages]
 
 
 def write_maildir(path, messages, uid):

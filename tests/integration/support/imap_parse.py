@@ -37,9 +37,9 @@ def skip(raw, at):
 
 
 def parse_fetch(raw):
-    """(sequence number, {b"UID": raw value, b"BODY[]": raw value, ...}) of one untagged FETCH, or None for another answer.
+    """(sequence number, {b"UID": raw value, b"BODY[]": raw value, ...}) of one untagged FETCH.
 
-    Raw values are exactly the bytes sent; see string() and value() for their contents.
+    None for another answer. Raw values are exactly the bytes sent; see string() and value() for their contents.
     """
     match = _FETCH.match(raw)
     if match is None:

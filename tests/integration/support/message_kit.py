@@ -24,8 +24,8 @@ WORDS = (
 PEOPLE = (
     ("Anna Berg", "anna.berg@example.org"), ("Bo Lind", "bo@example.net"), ("Carla Núñez", "carla@example.com"),
     ("Dmitri Orlov", "d.orlov@example.org"), ("Eve Ng", "eve.ng@mail.example.com"), ("Fatima Zahra", "fz@example.net"),
-    ("Günther Groß", "g.gross@example.de"), ("Hana Suzuki", "hana@example.jp"), ("Ilse \"Il\" Mayer", "ilse@example.at"),
-    ("", "noreply@service.example.com"),
+    ("Günther Groß", "g.gross@example.de"), ("Hana Suzuki", "hana@example.jp"),
+    ("Ilse \"Il\" Mayer", "ilse@example.at"), ("", "noreply@service.example.com"),
 )
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -123,7 +123,7 @@ def quoted_printable(data):
 
 
 def leaf(content_type, body, encoding=None, *extra):
-    """A MIME entity: its headers, the blank line, and the body encoded as asked (base64, quoted-printable or as it is)."""
+    """A MIME entity: its headers, the blank line, and the body, encoded for base64 and quoted-printable."""
     pairs = [("Content-Type", content_type)] if content_type else []
     if encoding:
         pairs.append(("Content-Transfer-Encoding", encoding))

@@ -25,7 +25,8 @@ def own_messages():
 
 @functools.lru_cache(maxsize=None)
 def corpus_messages():
-    """(file name, bytes) of each *.eml, by name, from $LBOX_CORPUS or the corpus beside the repository; [] when there is none."""
+    """(file name, bytes) of each *.eml, by name, from $LBOX_CORPUS or the corpus beside the repository.
+    [] when there is none."""
     folder = pathlib.Path(os.environ.get("LBOX_CORPUS") or _CORPUS)
     return [(path.name, path.read_bytes()) for path in sorted(folder.glob("*.eml"))]
 
@@ -39,7 +40,8 @@ def normal_messages(n, seed=0):
         start = number(r, 0, 30_000)
         messages.append(headers(
             ("Return-Path", "<sender@example.org>"),
-            ("Received", "from mx.example.org by mail.example.org with ESMTPS id %x; %s" % (r.getrandbits(60), date(r))),
+            ("Received", "from mx.example.org by mail.example.org with ESMTPS id %x;\r\n\t%s" % (
+                r.getrandbits(60), date(r))),
             ("From", address(pick(r, PEOPLE))), ("To", address(pick(r, PEOPLE))),
             ("Subject", "%s %d" % (words(r, number(r, 2, 6)), i)), ("Date", date(r)),
             ("Message-ID", "<%s.%d@normal.lbox.example>" % (seed, i)),

@@ -87,7 +87,8 @@ class Idle:
         self.seen = []
 
     def wait_for(self, wanted, timeout=None):
-        """Reads untagged answers until one contains `wanted` (bytes, or a function of the raw answer) and returns that one."""
+        """Reads untagged answers up to one that contains `wanted` (bytes, or a function of the raw answer);
+        returns that one."""
         test = wanted if callable(wanted) else lambda raw: wanted in raw
         while True:
             raw = self._imap._read(timeout)
@@ -158,8 +159,8 @@ class Imap:
                 out.append(piece if isinstance(piece, bytes) else piece.encode())
         else:
             out.append(b"\r\n")
-        self._commands[tag] = b" ".join(p.head() if isinstance(p, Literal) else p if isinstance(p, bytes) else p.encode()
-                                        for p in pieces)
+        self._commands[tag] = b" ".join(
+            p.head() if isinstance(p, Literal) else p if isinstance(p, bytes) else p.encode() for p in pieces)
         self._stream.send(b"".join(out))
         return tag
 
@@ -190,7 +191,7 @@ class Imap:
         return self.ok("NOOP")
 
     def select(self, mailbox="INBOX", read_only=False, parameters=""):
-        """SELECT or EXAMINE: {b"EXISTS": 3, b"UIDVALIDITY": 1, b"UIDNEXT": 4, b"HIGHESTMODSEQ": 7, b"FLAGS": [...], ...}."""
+        """SELECT or EXAMINE: {b"EXISTS": 3, b"UIDVALIDITY": 1, b"UIDNEXT": 4, b"FLAGS": [...], ...}."""
         answer = self.ok("EXAMINE" if read_only else "SELECT", quote(mailbox), *([parameters] if parameters else []))
         state = {}
         for raw in answer.untagged:

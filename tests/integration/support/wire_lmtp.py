@@ -64,9 +64,8 @@ class Lmtp:
         return reply
 
     def try_deliver(self, recipients, data, sender="", timeout=None, mail_parameters=""):
-        """Delivers to one recipient (str) or several (list) and returns a Reply for each: the refusal at RCPT, or what came after the data.
-
-        A refused MAIL is returned for all. Nothing is raised for a refusal.
+        """Delivers to one recipient (str) or several (list) and returns a Reply for each: the refusal at RCPT,
+        or what came after the data. A refused MAIL is returned for all. Nothing is raised for a refusal.
         """
         recipients = [recipients] if isinstance(recipients, str) else list(recipients)
         lines = ["MAIL FROM:<%s>%s" % (sender, mail_parameters)] + ["RCPT TO:<%s>" % r for r in recipients] + ["DATA"]

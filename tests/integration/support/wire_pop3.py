@@ -6,7 +6,8 @@ from .wire_stream import DEFAULT_TIMEOUT, Stream, WireError, shorten
 
 
 class Pop3Answer:
-    """status is the first line with its line end; body what follows it, still dot-stuffed, without the final dot line (None for a one-line answer)."""
+    """status is the first line with its line end; body what follows it, still dot-stuffed, without the final
+    dot line; None for an answer of one line."""
 
     def __init__(self, command, status, body=None):
         self.command, self.status, self.body = command, status, body
@@ -93,7 +94,8 @@ class Pop3:
         return self.command(line, timeout).expect_ok()
 
     def pipeline(self, lines):
-        """Sends all lines at once and yields their answers. Keep the lines short in sum (some 100), or both sides wait."""
+        """Sends all lines at once and yields their answers. Not for more than some 100 lines: both sides
+        would wait for the other to read."""
         commands = [line if isinstance(line, bytes) else line.encode() for line in lines]
         self._stream.send(b"".join(command + b"\r\n" for command in commands))
         for command in commands:

@@ -126,7 +126,9 @@ class Stream:
         except socket.timeout:
             raise WireTimeout("%s: timeout %s; had %s" % (self.name, doing, shorten(self._rest()))) from None
         except OSError as error:
-            raise Disconnected("%s: %s, %s; had %s" % (self.name, error, doing, shorten(self._rest())), self._rest()) from None
+            raise Disconnected("%s: %s, %s; had %s" % (
+                self.name, error, doing, shorten(self._rest())), self._rest()) from None
         if not data:
-            raise Disconnected("%s: closed while %s; had %s" % (self.name, doing, shorten(self._rest())), self._rest())
+            raise Disconnected("%s: closed while %s; had %s" % (
+                self.name, doing, shorten(self._rest())), self._rest())
         self._buffer += data
