@@ -192,9 +192,16 @@ def _mail_23(config):
     return "\n".join(lines)
 
 
+# What modules/settings/liblbox_settings.so gives as defaults: the config process loads that only from the compiled-in folder.
+_LBOX_24 = ["mailbox_list_layout = index", "mailbox_root_directory_name = boxes",
+            "mailbox_directory_name = lbox-Mails"]
+
+
 def _mail_24(config):
     lines = ["mail_driver = " + config.driver,
              "mail_path = " + (config.mail_path or DEFAULT_PATHS[config.driver])]
+    if config.driver == "lbox" and config.modules:
+        lines += [line for line in _LBOX_24 if not (config.layout and "_layout" in line)]
     for key, value in (("mailbox_list_layout", config.layout), ("mail_index_path", config.index_dir),
                        ("mail_control_path", config.control_dir)):
         if value:
