@@ -39,7 +39,7 @@ class BodyTest : public testing::Test {
   TempDir dir_;
   TempDir tmp_;
   std::shared_ptr<StagingArea> area_ =
-      StagingArea::Create({.env = Env::Default(), .directory = tmp_.path()});
+      StagingArea::Create({.env = Env::Default(), .directory = tmp_.path(), .sync = false});
 };
 
 TEST_F(BodyTest, SplitsAtTheFirstEmptyLine) {
