@@ -189,6 +189,13 @@ class Server:
         if not self.keep:
             shutil.rmtree(self.base, ignore_errors=True)
 
+    def detach(self):
+        """Leaves the server running when this process ends, its folder kept."""
+        self._guard.dismiss()
+        self._master = self._guard = None
+        self.keep = True
+        Server.live.remove(self)
+
     def restart(self):
         self.stop()
         self.start()
@@ -202,6 +209,14 @@ class Server:
         """Processes of this server by name ("imap", ...), all without a name."""
         return [pid for pid, name in processes.session(self._master.pid)
                 if not names or name in names]
+
+    def await_no_sessions(self):
+        """Waits until the processes of ended IMAP and POP3 sessions have gone; what they had to
+        write at the end is then written."""
+        deadline = time.monotonic() + TIMEOUT
+        while self.pids("imap", "pop3"):
+            assert time.monotonic() < deadline, "sessions are still open"
+            time.sleep(0.02)
 
     def kill_mail_processes(self, sig=signal.SIGKILL):
         """Signals every process that has mail open; returns how many there were. Dovecot logs each
