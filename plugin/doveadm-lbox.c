@@ -30,28 +30,23 @@ static const struct {
 	{ "generation", "Gen" },
 };
 
-static void print_number(uint64_t value)
-{
-	doveadm_print(t_strdup_printf("%"PRIu64, value));
-}
-
 static void print_status(const struct lbox_admin_status *status)
 {
 	doveadm_print(status->path);
-	print_number(status->messages);
-	print_number(status->mailboxes);
-	print_number(status->logical_bytes);
-	print_number(status->stored_bytes);
-	print_number(status->allocated_bytes);
-	print_number(status->dead_bytes);
-	print_number(status->packs);
-	print_number(status->large_bodies);
-	print_number(status->index_bytes);
-	print_number(status->index_free_bytes);
-	print_number(status->map_bytes);
-	print_number(status->map_limit_bytes);
-	print_number(status->format);
-	print_number(status->generation);
+	doveadm_print_num(status->messages);
+	doveadm_print_num(status->mailboxes);
+	doveadm_print_num(status->logical_bytes);
+	doveadm_print_num(status->stored_bytes);
+	doveadm_print_num(status->allocated_bytes);
+	doveadm_print_num(status->dead_bytes);
+	doveadm_print_num(status->packs);
+	doveadm_print_num(status->large_bodies);
+	doveadm_print_num(status->index_bytes);
+	doveadm_print_num(status->index_free_bytes);
+	doveadm_print_num(status->map_bytes);
+	doveadm_print_num(status->map_limit_bytes);
+	doveadm_print_num(status->format);
+	doveadm_print_num(status->generation);
 }
 
 /* Namespaces that share a root share one storage: each is shown once. */
@@ -108,7 +103,8 @@ static struct doveadm_mail_cmd_context *cmd_lbox_status_alloc(void)
 	for (i = 0; i < N_ELEMENTS(status_columns); i++) {
 		doveadm_print_header(status_columns[i].key,
 				     status_columns[i].title,
-				     DOVEADM_PRINT_HEADER_FLAG_RIGHT_JUSTIFY);
+				     DOVEADM_PRINT_HEADER_FLAG_RIGHT_JUSTIFY |
+				     DOVEADM_PRINT_HEADER_FLAG_NUMBER);
 	}
 	return ctx;
 }

@@ -34,7 +34,7 @@ static int lbox_admin_get_status(struct mail_storage *_storage, struct mailbox_l
         .index_bytes = status->index_bytes,
         .index_free_bytes = status->index_free_bytes,
         .map_bytes = status->map_bytes,
-        .map_limit_bytes = status->map_limit_bytes,
+        .map_limit_bytes = status->map_limit_bytes == UINT64_MAX ? 0 : status->map_limit_bytes,
         .format = status->format,
         .generation = status->generation,
     };

@@ -17,7 +17,7 @@ struct lbox_admin_status {
 	uint64_t allocated_bytes;
 	uint64_t packs, large_bodies;
 	uint64_t index_bytes, index_free_bytes;
-	uint64_t map_bytes, map_limit_bytes;
+	uint64_t map_bytes, map_limit_bytes; /* limit 0: none */
 	uint32_t format;
 	uint64_t generation;
 };
