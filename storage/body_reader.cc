@@ -38,6 +38,7 @@ class BodyReaderImpl final : public BodyReader {
   }
 
   Status Verify() override {
+    LBOX_RETURN_IF_ERROR(InContext(CheckRecord()));
     char byte = 0;
     if (record().header_size > 0) {
       LBOX_RETURN_IF_ERROR(InContext(ReadHeader(0, &byte, 1)));

@@ -1,10 +1,12 @@
 // Gives out the bytes of a stored body: verifies, then decompresses as far as asked.
 //
-// The header section is read without touching the body frame. A body frame in a pack is read and verified whole before its first byte is
-// given out; a large body's file is read through once for that. Bodies up to kWholeBodyBytes are then kept decompressed (any order of
-// reading is cheap), longer ones are decompressed as they are read: forward is cheap, back starts again.
+// The header section is read without touching the body frame. A body frame in a pack is read and
+// verified whole before its first byte is given out; a large body's file is read through once for
+// that. Bodies up to kWholeBodyBytes are then kept decompressed (any order of reading is cheap),
+// longer ones are decompressed as they are read: forward is cheap, back starts again.
 // Ownership: keeps its file open, and `keep_alive`, until it is destroyed. Processes: not shared.
-// Failure: kCorruption with the context given; what the file system says otherwise. A failed Read may be tried again.
+// Failure: kCorruption with the context given; what the file system says otherwise. A failed Read
+// may be tried again.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +32,8 @@ struct BodyReaderOptions {
   std::string body_frame;      // the bytes themselves
   std::shared_ptr<File> pack;  // at body_offset in this file
   uint64_t body_offset = 0;
-  std::function<Result<std::unique_ptr<File>>()> open_large;  // large_id != 0: called when the first byte of the body is needed
+  // large_id != 0: called when the first byte of the body is needed.
+  std::function<Result<std::unique_ptr<File>>()> open_large;
 
   std::string context;  // for messages: "pack p/00000007 record at 8192 (mailbox <guid> UID 12)"
   std::shared_ptr<void> keep_alive;

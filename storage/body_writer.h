@@ -1,7 +1,10 @@
-// How a body gets from Append to what Save stores: split, compressed, hashed, and put aside (storage/staging.h).
+// How a body gets from Append to what Save stores: split, compressed, hashed, and put aside
+// (storage/staging.h).
 //
-// Ownership: writer and staged body share the staging area and whatever `keep_alive` names. Processes: not shared.
-// Memory: below 1 MiB besides a zstd context of some 3 MiB (level 3; below 7 MiB at any), which is reused.
+// Ownership: writer and staged body share the staging area and whatever `keep_alive` names.
+// Processes: not shared.
+// Memory: below 1 MiB besides a zstd context of some 3 MiB (level 3; below 7 MiB at any), which is
+// reused.
 // Crash rule: as in storage/staging.h.
 #pragma once
 
@@ -35,8 +38,8 @@ class StagedBodyImpl final : public StagedBody {
     uint32_t header_size = 0, header_stored = 0, body_stored = 0;
     uint64_t header_hash = 0, body_hash = 0, large_id = 0;
   };
-  StagedBodyImpl(const Facts& facts, std::unique_ptr<Parked> frames, std::unique_ptr<BodySpool> large,
-                 std::shared_ptr<void> keep_alive);
+  StagedBodyImpl(const Facts& facts, std::unique_ptr<Parked> frames,
+                 std::unique_ptr<BodySpool> large, std::shared_ptr<void> keep_alive);
 
   uint64_t physical_size() const override { return facts_.physical_size; }
   uint64_t virtual_size() const override { return facts_.virtual_size; }
@@ -49,16 +52,18 @@ class StagedBodyImpl final : public StagedBody {
   size_t frames_bytes() const { return frames_->size(); }
   Result<std::string> Frames() const;
 
-  // A large body waits in the file tmp_path(), complete and durable, to be linked or renamed as l/<large_id>; then call Disown, or the
-  // file is unlinked together with this object.
+  // A large body waits in the file tmp_path(), complete and durable, to be linked or renamed as
+  // l/<large_id>; then call Disown, or the file is unlinked together with this object.
   bool large() const { return facts_.large_id != 0; }
   uint64_t large_id() const { return facts_.large_id; }
   const std::string& tmp_path() const;
   void Disown();
 
-  // Reads it back, before or (unless large) after it was saved; independent of this object but for the file tmp_path(). For a large body
-  // `open` is called when its bytes are first needed; without it, tmp_path() is opened.
-  Result<std::unique_ptr<BodyReader>> OpenReader(std::function<Result<std::unique_ptr<File>>()> open = {}) const;
+  // Reads it back, before or (unless large) after it was saved; independent of this object but for
+  // the file tmp_path(). For a large body `open` is called when its bytes are first needed; without
+  // it, tmp_path() is opened.
+  Result<std::unique_ptr<BodyReader>> OpenReader(
+      std::function<Result<std::unique_ptr<File>>()> open = {}) const;
 
  private:
   const Facts facts_;

@@ -1,10 +1,13 @@
 // Env: the one seam through which storage/ touches the file system.
 //
-// Purpose: everything that can fail or be cut off by a power loss passes here, so that tests can fail the N-th call or drop what was
-// not synced. LMDB does its own file work; tests interpose that separately.
-// Ownership: an Env outlives everything opened through it. Files close on destruction. Processes: descriptors are close-on-exec.
-// Failure: errno becomes a Status by Status::FromErrno, naming the operation and the path ("write(/path) failed: No space left on
-// device"). EINTR is retried, short transfers are continued, inside the implementation. A symbolic link in place of a file is refused.
+// Purpose: everything that can fail or be cut off by a power loss passes here, so that tests can
+// fail the N-th call or drop what was not synced. LMDB does its own file work; tests interpose that
+// separately.
+// Ownership: an Env outlives everything opened through it. Files close on destruction.
+// Processes: descriptors are close-on-exec.
+// Failure: errno becomes a Status by Status::FromErrno, naming the operation and the path
+// ("write(/path) failed: No space left on device"). EINTR is retried, short transfers are
+// continued, inside the implementation. A symbolic link in place of a file is refused.
 #pragma once
 
 #include <cstddef>
@@ -46,19 +49,24 @@ class Env {
 
   virtual Result<std::unique_ptr<File>> OpenRead(const std::string& path) = 0;
   virtual Result<std::unique_ptr<File>> OpenReadWrite(const std::string& path) = 0;
-  // For reading and writing. exclusive: kAborted when there; else opened as it is, not truncated. What it creates gets the mode as given
-  // (umask does not apply) and group gid (-1: leave); the group's bits are left out when that group may not be given (EPERM).
-  virtual Result<std::unique_ptr<File>> Create(const std::string& path, bool exclusive, uint32_t mode, int64_t gid) = 0;
+  // For reading and writing. exclusive: kAborted when there; else opened as it is, not truncated.
+  // What it creates gets the mode as given (umask does not apply) and group gid (-1: leave); the
+  // group's bits are left out when that group may not be given (EPERM).
+  virtual Result<std::unique_ptr<File>> Create(const std::string& path, bool exclusive,
+                                               uint32_t mode, int64_t gid) = 0;
   // One level. Ok, and left as it is, when it exists.
   virtual Status MakeDirectory(const std::string& path, uint32_t mode, int64_t gid) = 0;
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
-  virtual Status Link(const std::string& from, const std::string& to) = 0;  // kAborted when `to` is there
+  // kAborted when `to` is there.
+  virtual Status Link(const std::string& from, const std::string& to) = 0;
   virtual Status Unlink(const std::string& path) = 0;  // kNotFound when absent
-  // Durable after this: names created, removed or renamed in the directory (fsync of the directory).
+  // Durable after this: names created, removed or renamed in the directory (fsync of the
+  // directory).
   virtual Status SyncDirectory(const std::string& path) = 0;
   virtual Result<FileInfo> Stat(const std::string& path) = 0;  // follows symbolic links
   // Names in the directory, "." and ".." left out, in no order.
-  virtual Status List(const std::string& path, const std::function<void(const std::string& name)>& visit) = 0;
+  virtual Status List(const std::string& path,
+                      const std::function<void(const std::string& name)>& visit) = 0;
 };
 
 }  // namespace lbox

@@ -1,17 +1,19 @@
-// Rows of the index: fixed little-endian structs and, for cold values, protobuf; each sealed by a checksum (low 32 bits of XXH3-64).
-// docs/format.md has the byte tables. No I/O. Failure: Decode gives kCorruption (length or checksum wrong, reserved bytes in use);
-// that of the meta row kUnsupported when a newer lbox wrote it.
+// Rows of the index: fixed little-endian structs and, for cold values, protobuf; each sealed by a
+// checksum (low 32 bits of XXH3-64). docs/format.md has the byte tables. No I/O. Failure: Decode
+// gives kCorruption (length or checksum wrong, reserved bytes in use); that of the meta row
+// kUnsupported when a newer lbox wrote it.
 //
 // Tables (named LMDB databases) of index.<gen>:
 //   meta          key "store"                     -> MetaRow
 //   mailbox       key mailbox id (u32, big-endian) -> MailboxRow
 //   mailbox_cold  same key                        -> MailboxCold (protobuf: storage name, keywords)
 //   mailbox_guid  key GUID                        -> mailbox id (u32, big-endian)
-//   message       key mailbox id (u32, big-endian), MDB_DUPSORT|MDB_DUPFIXED -> MessageRow; first 4 bytes: UID big-endian, so that rows sort by UID
+//   message       key mailbox id (u32, big-endian), MDB_DUPSORT|MDB_DUPFIXED -> MessageRow;
+//                 first 4 bytes: UID big-endian, so that rows sort by UID
 //   extra         key mailbox id, uid (both big-endian) -> MessageExtra (protobuf)
 //   body          key body id (u64, MDB_INTEGERKEY) -> BodyRow
 //   pack          key pack id (u32, MDB_INTEGERKEY) -> PackRow
-//   pending       key kind (u8: 1 pack, 2 large body), id (u64 big-endian) -> empty: files to unlink
+//   pending       key kind (u8: 1 pack, 2 large body), id (u64 big-endian) -> empty: to unlink
 #pragma once
 
 #include <array>
@@ -31,14 +33,14 @@ inline constexpr uint32_t kStoreFormat = 1;  // what this version writes
 struct MetaRow {
   uint32_t format = kStoreFormat;
   Guid uuid;
-  uint64_t transaction = 0;      // T: write transactions of this store, across generations
+  uint64_t transaction = 0;  // T: write transactions of this store, across generations
   uint64_t next_body_id = 1;
   uint32_t next_mailbox_id = 1;
   uint32_t next_pack_id = 1;
-  uint32_t active_pack = 0;      // 0: none; the next save starts one
-  bool superseded = false;       // a newer generation exists; reopen CURRENT
+  uint32_t active_pack = 0;  // 0: none; the next save starts one
+  bool superseded = false;   // a newer generation exists; reopen CURRENT
   uint64_t messages = 0, physical_bytes = 0, virtual_bytes = 0;
-  uint64_t stored_bytes = 0;     // each body once
+  uint64_t stored_bytes = 0;                     // each body once
   uint64_t pack_live_bytes = 0, pack_bytes = 0;  // sums over PackRow
   uint64_t large_count = 0, large_bytes = 0;
 };
@@ -56,19 +58,22 @@ inline constexpr size_t kMailboxRowBytes = 96;
 std::array<uint8_t, kMailboxRowBytes> Encode(const MailboxRow& row);
 Result<MailboxRow> DecodeMailboxRow(std::span<const uint8_t> data);
 
-inline constexpr size_t kMessageRowBytes = 64;  // DUPFIXED: 66 bytes a message measured, scan 3 ns (docs/design.md)
+// DUPFIXED: 66 bytes a message measured, scan 3 ns (docs/design.md)
+inline constexpr size_t kMessageRowBytes = 64;
 std::array<uint8_t, kMessageRowBytes> Encode(const Message& row);
 Result<Message> DecodeMessageRow(std::span<const uint8_t> data);
 
 struct BodyRow {
-  uint32_t pack = 0;            // pack that holds the record (header frame, and the body frame unless large_id != 0)
-  uint32_t offset = 0;          // of the record in the pack
-  uint32_t record_bytes = 0;    // span in the pack, padding included: what becomes dead with it
+  // Pack that holds the record (header frame, and the body frame unless large_id != 0).
+  uint32_t pack = 0;
+  uint32_t offset = 0;        // of the record in the pack
+  uint32_t record_bytes = 0;  // span in the pack, padding included: what becomes dead with it
   uint32_t record_header_bytes = 0;
-  uint32_t references = 0;      // messages that share it
+  uint32_t references = 0;  // messages that share it
   uint32_t body_stored = 0;
   uint64_t large_id = 0;
-  uint32_t header_check = 0;    // low 32 bits of the record header's own checksum: a row must match its record
+  // Low 32 bits of the record header's own hash: a row must match its record.
+  uint32_t header_check = 0;
 };
 inline constexpr size_t kBodyRowBytes = 40;
 std::array<uint8_t, kBodyRowBytes> Encode(const BodyRow& row);
@@ -78,7 +83,7 @@ struct PackRow {
   uint64_t tail = 0;        // committed bytes; anything beyond is garbage
   uint64_t live_bytes = 0;  // spans of records with a body row
   uint32_t live_count = 0;
-  uint32_t created = 0;     // seconds since 1970 UTC
+  uint32_t created = 0;  // seconds since 1970 UTC
 };
 inline constexpr size_t kPackRowBytes = 32;
 std::array<uint8_t, kPackRowBytes> Encode(const PackRow& row);

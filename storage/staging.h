@@ -1,9 +1,12 @@
-// Where staged bodies wait for Save: a few in memory, large ones in files of their own, the rest in one nameless file.
+// Where staged bodies wait for Save: a few in memory, large ones in files of their own, the rest in
+// one nameless file.
 //
-// Purpose: what a transaction may stage (COPY 1:* from another storage, a long MULTIAPPEND, doveadm import) has no bound, but the memory
-// of a mail process has.
-// Ownership: a Store has one StagingArea and shares it with its writers and staged bodies. Processes: not shared.
-// Crash rule: StagedFile leaves at most a file in tmp/, which Maintain sweeps; the nameless file leaves nothing.
+// Purpose: what a transaction may stage (COPY 1:* from another storage, a long MULTIAPPEND, doveadm
+// import) has no bound, but the memory of a mail process has.
+// Ownership: a Store has one StagingArea and shares it with its writers and staged bodies.
+// Processes: not shared.
+// Crash rule: BodySpool leaves at most a file in tmp/, which Maintain sweeps; the nameless file
+// leaves nothing.
 #pragma once
 
 #include <cstddef>
@@ -19,11 +22,12 @@ namespace lbox {
 
 struct StagingOptions {
   Env* env = nullptr;
-  std::string directory;                   // tmp/ of the store; must exist
-  uint32_t mode = 0600;                    // of files
-  int64_t gid = -1;                        // -1: leave
-  bool sync = true;                        // false: large bodies are not flushed (StoreOptions::sync)
-  size_t memory_bytes = 4 * 1024 * 1024;   // of small bodies' frames; beyond it they go to the nameless file
+  std::string directory;  // tmp/ of the store; must exist
+  uint32_t mode = 0600;   // of files
+  int64_t gid = -1;       // -1: leave
+  bool sync = true;       // false: large bodies are not flushed
+  // Of small bodies' frames; beyond it they go to the nameless file.
+  size_t memory_bytes = 4 * 1024 * 1024;
 };
 
 // Bytes put aside; they live as long as this.
@@ -50,10 +54,12 @@ class StagingArea : public std::enable_shared_from_this<StagingArea> {
 
   const StagingOptions options_;
   size_t memory_used_ = 0;
-  std::weak_ptr<Overflow> overflow_;  // owned by what lies in it: its space is free once all of that is gone
+  // Owned by what lies in it: its space is free once all of that is gone.
+  std::weak_ptr<Overflow> overflow_;
 };
 
-// The stored bytes of one body as they come: in memory while few, then in a file laid out as in l/ (docs/format.md).
+// The stored bytes of one body as they come: in memory while few, then in a file laid out as in l/
+// (docs/format.md).
 class BodySpool {
  public:
   explicit BodySpool(std::shared_ptr<StagingArea> area) : area_(std::move(area)) {}
@@ -62,7 +68,8 @@ class BodySpool {
   BodySpool& operator=(const BodySpool&) = delete;
 
   Status Append(const void* data, size_t size);
-  // No more bytes. Large: the file is complete and, unless switched off, durable after this; only a name in l/ is missing.
+  // No more bytes. Large: the file is complete and, unless switched off, durable after this; only a
+  // name in l/ is missing.
   Status Finish();
 
   Env* env() const { return area_->options().env; }
@@ -81,7 +88,7 @@ class BodySpool {
 
   const std::shared_ptr<StagingArea> area_;
   Hasher hasher_;
-  std::string buffer_;       // what is not in the file yet
+  std::string buffer_;  // what is not in the file yet
   uint64_t stored_ = 0;
   uint64_t large_id_ = 0;
   std::string path_;

@@ -1,7 +1,8 @@
 // Status and Result<T>: how storage/ reports what went wrong.
 //
-// Purpose: one closed set of codes, so that a caller can decide (retry, tempfail, "expunged", "damaged") without parsing text, and a
-// message that an operator can act on alone: what was being done, to which object, and the system's reason.
+// Purpose: one closed set of codes, so that a caller can decide (retry, tempfail, "expunged",
+// "damaged") without parsing text, and a message that an operator can act on alone: what was being
+// done, to which object, and the system's reason.
 // Ownership: values; copyable. Threads: no shared state. Crash rule: none (nothing on disk).
 #pragma once
 
@@ -15,7 +16,7 @@ namespace lbox {
 
 enum class Code {
   kOk,
-  kNotFound,     // the mailbox, message or file asked for does not exist (any more): ENOENT, ENOTDIR
+  kNotFound,     // the mailbox, message or file asked for is not there (any more): ENOENT, ENOTDIR
   kCorruption,   // bytes on disk are not what was written; never used for a full disk
   kIo,           // the system refused a read or write for another reason (EIO, EROFS, ELOOP ...)
   kNoSpace,      // ENOSPC or EDQUOT
@@ -31,7 +32,9 @@ enum class Code {
 class [[nodiscard]] Status {
  public:
   Status() = default;  // ok
-  Status(Code code, std::string message) : code_(code), message_(std::move(message)) { assert(code != Code::kOk); }
+  Status(Code code, std::string message) : code_(code), message_(std::move(message)) {
+    assert(code != Code::kOk);
+  }
 
   // "<what>: <strerror(error)>", with the code that belongs to errno value `error`.
   static Status FromErrno(std::string_view what, int error);
@@ -49,13 +52,21 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                                  // NOLINT(google-explicit-constructor)
-  Result(Status status) : status_(std::move(status)) { assert(!status_.ok()); }  // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {  // NOLINT(google-explicit-constructor)
+    assert(!status_.ok());
+  }
 
   [[nodiscard]] bool ok() const { return value_.has_value(); }
   [[nodiscard]] const Status& status() const { return status_; }
-  [[nodiscard]] T& value() { assert(ok()); return *value_; }
-  [[nodiscard]] const T& value() const { assert(ok()); return *value_; }
+  [[nodiscard]] T& value() {
+    assert(ok());
+    return *value_;
+  }
+  [[nodiscard]] const T& value() const {
+    assert(ok());
+    return *value_;
+  }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
   T& operator*() { return value(); }

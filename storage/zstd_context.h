@@ -1,8 +1,9 @@
-// zstd contexts that are used again: making one costs more than compressing a common message with it.
+// zstd contexts that are used again: making one costs more than compressing a common message with
+// it.
 //
-// Process-wide, one idle context of each kind is kept, unless it has grown beyond 4 MiB. Compressing takes some 3 MiB at level 3 and
-// less than 7 MiB at any, decompressing 1.5 MiB.
-// A null context means out of memory.
+// Process-wide, one idle context of each kind is kept, unless it has grown beyond 4 MiB.
+// Compressing takes some 3 MiB at level 3 and less than 7 MiB at any, decompressing 1.5 MiB. A null
+// context means out of memory.
 #pragma once
 
 #include <memory>
@@ -14,7 +15,8 @@
 
 namespace lbox {
 
-// Frames of any level need at most this window (1 MiB) to be read: memory is short in a mail process.
+// Frames of any level need at most this window (1 MiB) to be read: memory is short in a mail
+// process.
 inline constexpr int kWindowLog = 20;
 
 struct ReleaseCompressor {

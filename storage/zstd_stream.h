@@ -1,6 +1,7 @@
 // One stored body frame read forward: the stored bytes, and what they decompress to.
 //
-// Ownership: the source must outlive the stream. Failure: as in storage/body_reader.h; after one, the stream is of no more use.
+// Ownership: the source must outlive the stream. Failure: as in storage/body_reader.h; after one,
+// the stream is of no more use.
 #pragma once
 
 #include <cstddef>
@@ -41,8 +42,8 @@ class ZstdStream {
   static Result<std::unique_ptr<ZstdStream>> Open(const FrameSource& source, uint64_t raw_size);
 
   uint64_t position() const { return position_; }
-  // The next `size` bytes; the caller asks for no more than raw_size in all. kCorruption when the frame is not valid, or ends early, or,
-  // together with the last byte, when it does not end there.
+  // The next `size` bytes; the caller asks for no more than raw_size in all. kCorruption when the
+  // frame is not valid, or ends early, or, together with the last byte, when it does not end there.
   Status Read(void* data, size_t size);
   // Passes over bytes up to `position`, which is not behind.
   Status SkipTo(uint64_t position);
@@ -55,11 +56,11 @@ class ZstdStream {
   const FrameSource& source_;
   const uint64_t raw_size_;
   Decompressor context_;
-  uint64_t position_ = 0;    // raw
-  uint64_t fetched_ = 0;     // stored bytes put into chunk_ so far
-  std::string chunk_;        // the latest of them
-  ZSTD_inBuffer in_{};       // within chunk_
-  bool ended_ = false;       // the frame is complete
+  uint64_t position_ = 0;  // raw
+  uint64_t fetched_ = 0;   // stored bytes put into chunk_ so far
+  std::string chunk_;      // the latest of them
+  ZSTD_inBuffer in_{};     // within chunk_
+  bool ended_ = false;     // the frame is complete
 };
 
 }  // namespace lbox

@@ -32,6 +32,7 @@ class BodyDamageTest : public testing::Test {
         refused++;
       }
     }
+    EXPECT_EQ(open()->Verify().code(), refused == 0 ? Code::kOk : Code::kCorruption);
     return refused;
   }
 
@@ -130,8 +131,8 @@ TEST_F(BodyDamageTest, ARecordThatDoesNotFitItsFrames) {
     saved.record = good;
     c.change(saved.record);
     const auto reader = OpenSaved(saved);
-    const auto got = ReadAll(*reader);
-    EXPECT_EQ(got.status().code(), Code::kCorruption) << c.name;
+    EXPECT_EQ(reader->Verify().code(), Code::kCorruption) << c.name;
+    EXPECT_EQ(ReadAll(*reader).status().code(), Code::kCorruption) << c.name;
   }
 }
 

@@ -28,6 +28,8 @@ class BodyTest : public testing::Test {
   static void CheckReader(BodyReader& reader, const std::string& message, bool opaque) {
     EXPECT_EQ(reader.size(), message.size());
     EXPECT_EQ(reader.opaque(), opaque);
+    const Status verified = reader.Verify();
+    EXPECT_TRUE(verified.ok()) << verified.message();
     for (const size_t piece : {8192u, 1000000u}) {
       const auto all = ReadAll(reader, piece);
       ASSERT_TRUE(all.ok()) << all.status().message();
