@@ -53,7 +53,8 @@ def normalise(side, key, data):
     # 3. UIDVALIDITY is chosen by each server; POP3 unique ids end in it (%08Xu%08Xv, Dovecot's default).
     if kind == "POP3" and "UIDL" in key[1]:
         data = re.sub(rb"([0-9a-f]{8})%08x\b" % side.uidvalidity, rb"\1UIDVALID", data)
-    # 4. Modification sequences count a driver's own steps; only their order means anything.
+    # 4. Modification sequences count a driver's own steps, from when a client first asked for them or the index
+    #    was made anew; only their order means anything.
     if key == ("SELECT", "HIGHESTMODSEQ"):
         data = b"MODSEQ"
     return data
@@ -108,7 +109,7 @@ def complaints(side):
 
 def read_all(comparison, uids, way, label):
     dated = way != "lmtp"  # by LMTP, a message is received in this second or the next
-    bodies = label != "warm" and (label, way) != ("rebuilt", "import")
+    bodies = label == "cold" or (label, way) == ("rebuilt", "append")  # slow, and never cached
     all_readings = {
         "fetch": readings.fetch(uids), "search": readings.search(bodies),
         "sort": readings.sort(dated), "thread": readings.thread(dated), "pop3": readings.pop3,

@@ -27,10 +27,15 @@ def tagged(answer):
 
 
 def select(side):
+    """What SELECT tells, and the flags in that session. Sets side.uidvalidity."""
     with side.imap() as imap:
         state = imap.select()
         side.uidvalidity = state.pop(b"UIDVALIDITY")
+        state.setdefault(b"HIGHESTMODSEQ", None)
         yield [(("SELECT", name.decode()), repr(value).encode()) for name, value in sorted(state.items())]
+        # Only the first session sees \Recent.
+        fetches = imap.command("FETCH 1:*", "(UID FLAGS)").fetches()
+        yield [(("FETCH", uid, "first", "FLAGS"), fields[b"FLAGS"]) for uid, fields in fetches.items()]
 
 
 class _Session:
