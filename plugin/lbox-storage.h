@@ -71,6 +71,7 @@ struct mail_storage *lbox_storage_alloc(void) noexcept;
 int lbox_storage_create(struct mail_storage *storage, struct mail_namespace *ns, const char **error_r) noexcept;
 void lbox_storage_destroy(struct mail_storage *storage) noexcept;
 int lbox_storage_purge(struct mail_storage *storage) noexcept;
+int lbox_list_index_rebuild(struct mail_storage *storage, enum mail_storage_list_index_rebuild_reason reason) noexcept;
 struct mailbox *lbox_mailbox_alloc(struct mail_storage *storage, struct mailbox_list *list, const char *vname,
                                    enum mailbox_flags flags) noexcept;
 }

@@ -32,7 +32,7 @@ struct mail_storage lbox_storage_class = {
             .get_list_settings = lbox_get_list_settings,
             .mailbox_alloc = lbox_mailbox_alloc,
             .purge = lbox_storage_purge,
-            .list_index_rebuild = mail_storage_list_index_rebuild,
+            .list_index_rebuild = lbox_list_index_rebuild,
         },
 };
 

@@ -19,7 +19,7 @@ struct mail_storage lbox_storage_class = {
             .destroy = lbox_storage_destroy,
             .mailbox_alloc = lbox_mailbox_alloc,
             .purge = lbox_storage_purge,
-            .list_index_rebuild = mail_storage_list_index_rebuild,
+            .list_index_rebuild = lbox_list_index_rebuild,
         },
 };
 
