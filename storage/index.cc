@@ -190,8 +190,8 @@ Status Index::Write(Purpose purpose, const Work& work) {
 }
 
 Status Index::WorkAndCommit(Txn& txn, const Work& work) {
-  for (const PendingFile& file : gone_) {
-    LBOX_RETURN_IF_ERROR(txn.RemovePending(file));
+  for (const auto& [kind, id] : gone_) {
+    LBOX_RETURN_IF_ERROR(txn.RemovePending({kind, id}));
   }
   LBOX_RETURN_IF_ERROR(work(txn));
   if (txn.unchanged) {

@@ -12,8 +12,9 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "storage/current_file.h"
 #include "storage/index_env.h"
@@ -52,8 +53,8 @@ class Index {
   // The meta row as the last transaction saw it.
   [[nodiscard]] const MetaRow& last_meta() const { return last_meta_; }
   // Pending rows whose files are gone; the next write transaction removes them.
-  void ForgetPending(const PendingFile& file) { gone_.push_back(file); }
-  [[nodiscard]] bool HasGone() const { return !gone_.empty(); }
+  void ForgetPending(const PendingFile& file) { gone_.insert({file.kind, file.id}); }
+  [[nodiscard]] bool HasForgotten() const { return !gone_.empty(); }
 
  private:
   Status CheckProcess() const;
@@ -72,7 +73,7 @@ class Index {
   CurrentFile current_;
   std::unique_ptr<IndexEnv> env_;
   MetaRow last_meta_;
-  std::vector<PendingFile> gone_;
+  std::set<std::pair<FileKind, uint64_t>> gone_;
 };
 
 }  // namespace lbox

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "storage/address_space.h"
@@ -157,7 +158,7 @@ uint64_t IndexEnv::MapLimit() const {
   return limit;
 }
 
-Status IndexEnv::Create() {
+Status IndexEnv::Create(uint64_t map_bytes) {
   {
     LBOX_ASSIGN_OR_RETURN(auto file, options_.env->Create(path_, true, options_.mode, options_.gid));
   }
@@ -166,9 +167,9 @@ Status IndexEnv::Create() {
   if (limit < kMiB) {
     return Status(Code::kFull, "cannot map " + path_ + ": the process's address space is used up (vsz_limit)");
   }
-  LBOX_RETURN_IF_ERROR(OpenFile(std::min(kFirstMapBytes, RoundDown(limit, 65536)), true));
+  LBOX_RETURN_IF_ERROR(OpenFile(std::min(map_bytes, RoundDown(limit, 65536)), true));
   limit_bytes_ = limit;
-  return Sync();
+  return options_.sync ? Flush() : Status();
 }
 
 Status IndexEnv::Open(uint64_t min_map) {
@@ -237,6 +238,10 @@ Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
   }
   env_ = env;
   pid_ = getpid();
+  int descriptor = -1;
+  if (mdb_env_get_fd(env_, &descriptor) == 0) {
+    fcntl(descriptor, F_SETFD, FD_CLOEXEC);  // 0.9.24 leaves it open for programs run by this process
+  }
   MDB_envinfo info{};
   MDB_stat stat{};
   mdb_env_info(env_, &info);
@@ -318,10 +323,7 @@ void IndexEnv::CheckReaders() {
   mdb_reader_check(env_, &dead);
 }
 
-Status IndexEnv::Sync() {
-  if (!options_.sync) {
-    return {};
-  }
+Status IndexEnv::Flush() {
   const int rc = mdb_env_sync(env_, 1);
   return rc == 0 ? Status() : IndexError(rc, "flushing " + path_);
 }

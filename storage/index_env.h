@@ -62,8 +62,8 @@ class IndexEnv {
   IndexEnv(const IndexEnv&) = delete;
   IndexEnv& operator=(const IndexEnv&) = delete;
 
-  // A new file with empty tables; kAborted when it is there.
-  Status Create();
+  // A new file with empty tables, mapped with `map_bytes` if possible; kAborted when it is there.
+  Status Create(uint64_t map_bytes = kFirstMapBytes);
   // Opens an existing file with a map of at least `min_map` bytes if possible, more when the file needs it. Closes first.
   Status Open(uint64_t min_map);
   void Close();
@@ -88,7 +88,7 @@ class IndexEnv {
   [[nodiscard]] uint64_t TakenPages() const;
   void CheckReaders();
   // Durable after this: everything committed (only needed where options.sync did not see to it).
-  Status Sync();
+  Status Flush();
 
  private:
   Status OpenFile(uint64_t map_bytes, bool create);

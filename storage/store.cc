@@ -5,6 +5,7 @@
 #include "storage/registry.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
+#include "storage/upkeep.h"
 
 namespace lbox {
 
@@ -44,19 +45,32 @@ Status StoreImpl::Read(const Index::Work& work) {
 Status StoreImpl::Write(Purpose purpose, const Index::Work& work) {
   LBOX_RETURN_IF_ERROR(CheckCaller());
   std::vector<PendingFile> removed;
-  Status status = index->Write(purpose, [&](Txn& txn) {
-    Status done = work(txn);
+  std::vector<std::pair<uint32_t, PackRow>> packs_put;
+  const auto noting = [&](Txn& txn) {
+    Status status = work(txn);
     removed = txn.removed();
-    return done;
-  });
-  if (status.ok() && !removed.empty()) {
-    UnlinkPending(removed);
+    packs_put = txn.packs_put();
+    return status;
+  };
+  LBOX_RETURN_IF_ERROR(index->Write(purpose, noting));
+  const bool small = index->last_meta().pack_bytes < kSmallStoreBytes;
+  for (const auto& [id, row] : packs_put) {
+    if (WorthRewriting(row, small, false)) {
+      upkeep.packs.insert(id);
+    } else {
+      upkeep.packs.erase(id);
+    }
   }
-  return status;
+  UnlinkPending(removed);
+  return {};
 }
 
 Status StoreImpl::WriteDeletion(const Index::Work& work) {
-  Status status = Write(Purpose::kDelete, work);
+  const auto noting = [&](Txn& txn) {
+    NoteIndexSize(*this, txn);
+    return work(txn);
+  };
+  Status status = Write(Purpose::kDelete, noting);
   if (status.code() != Code::kNoSpace) {
     return status;
   }
@@ -64,7 +78,7 @@ Status StoreImpl::WriteDeletion(const Index::Work& work) {
     return status;  // it was given up already
   }
   upkeep.reserve_missing = true;
-  return Write(Purpose::kDelete, work);
+  return Write(Purpose::kDelete, noting);
 }
 
 void StoreImpl::UnlinkPending(const std::vector<PendingFile>& files) {

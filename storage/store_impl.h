@@ -47,6 +47,7 @@ class StoreImpl final : public Store {
   // What upkeep there is, as far as this process knows (storage/store_upkeep.cc).
   struct Upkeep {
     std::set<uint32_t> packs;      // worth rewriting
+    std::set<uint32_t> damaged_packs;  // do not agree with the index: reported once, then left alone
     bool pending = false;          // files that no row names any more, not unlinked yet
     bool shrink = false;           // the index is mostly free pages
     bool reserve_missing = false;  // given up for a deletion

@@ -35,12 +35,14 @@ Status Poll(const std::string& what, Attempt attempt) {
   }
 }
 
+constexpr off_t kGateByte = 0, kUpkeepByte = 1;
+
 // On the open file, not the process: a second opening of the file elsewhere does not drop it.
-bool SetGate(int fd, short type) {
+bool SetRange(int fd, short type, off_t byte) {
   struct flock lock {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
-  lock.l_start = 0;
+  lock.l_start = byte;
   lock.l_len = 1;
   return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
@@ -109,7 +111,7 @@ Result<StoreLock::Held> StoreLock::TryExclusive() {
 
 Result<StoreLock::Held> StoreLock::Gate() {
   LBOX_RETURN_IF_ERROR(Poll("fcntl(" + path_ + ") failed",
-                            [&] { return SetGate(file_->descriptor(), F_WRLCK); }));
+                            [&] { return SetRange(file_->descriptor(), F_WRLCK, kGateByte); }));
   return Held(this, &StoreLock::ReleaseGate);
 }
 
@@ -127,6 +129,12 @@ void StoreLock::ReleaseExclusive() {
   flock(file_->descriptor(), shared_ > 0 ? LOCK_SH : LOCK_UN);
 }
 
-void StoreLock::ReleaseGate() { SetGate(file_->descriptor(), F_UNLCK); }
+StoreLock::Held StoreLock::TryUpkeep() {
+  return SetRange(file_->descriptor(), F_WRLCK, kUpkeepByte) ? Held(this, &StoreLock::ReleaseUpkeep) : Held();
+}
+
+void StoreLock::ReleaseGate() { SetRange(file_->descriptor(), F_UNLCK, kGateByte); }
+
+void StoreLock::ReleaseUpkeep() { SetRange(file_->descriptor(), F_UNLCK, kUpkeepByte); }
 
 }  // namespace lbox

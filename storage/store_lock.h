@@ -6,6 +6,7 @@
 //   flock, exclusive: creating the store, switching generations, sweeping files that no row names.
 //   the gate:         an open-file-description lock around mdb_env_open and mdb_env_close alone. LMDB 0.9.31 destroys its mutexes
 //                     when the last user closes, and a process that opens at that moment would be left with destroyed ones.
+//   the upkeep lock:  another such lock, not waited for: one process at a time does upkeep.
 // Order: flock, then the gate or LMDB's writer lock; the gate is never held while waiting for anything else.
 // Ownership: one per open store and process. Threads: one. Processes: a forked child must not use it.
 // Failure: kBusy when another process holds a lock for longer than kLockTimeout.
@@ -54,11 +55,14 @@ class StoreLock {
   // Does not wait: an empty Held when another process, or this one, holds the lock in any way.
   Result<Held> TryExclusive();
   Result<Held> Gate();
+  // Does not wait: an empty Held when another process does upkeep.
+  Held TryUpkeep();
 
  private:
   void ReleaseShared();
   void ReleaseExclusive();
   void ReleaseGate();
+  void ReleaseUpkeep();
   Status Wait(int operation);  // flock operation with LOCK_NB, until it succeeds
 
   const std::unique_ptr<File> file_;

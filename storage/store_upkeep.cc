@@ -1,10 +1,35 @@
 // Maintain and GetStatus.
-#include "storage/pack_record.h"
+#include <chrono>
+
+#include "storage/index_shrink.h"
+#include "storage/reclaim.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
+#include "storage/sweep.h"
 #include "storage/upkeep.h"
 
 namespace lbox {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// What a process cannot do, for want of time, lock, address space or disk, another will.
+Status ShrinkIfTimeAllows(StoreImpl& store, Clock::time_point deadline, bool exhaustive) {
+  bool fits = false;
+  const auto look = [&](Txn& txn) -> Status {
+    const IndexSize size = IndexSizeOf(txn, exhaustive);
+    fits = WorthShrinking(size, exhaustive) && CanShrinkHere(size) && (exhaustive || Clock::now() + ShrinkTime(size) <= deadline);
+    return {};
+  };
+  LBOX_RETURN_IF_ERROR(store.Read(look));
+  if (!fits) {
+    return {};
+  }
+  const Status status = ShrinkIndex(store, exhaustive).status();
+  return status.code() == Code::kFull || status.code() == Code::kNoSpace ? Status() : status;
+}
+
+}  // namespace
 
 bool Store::WantsMaintenance() {
   const StoreImpl::Upkeep& upkeep = StoreImpl::Of(*this).upkeep;
@@ -16,11 +41,35 @@ Result<bool> Store::Maintain(std::chrono::milliseconds budget, bool exhaustive) 
   if (budget.count() <= 0) {
     return WantsMaintenance();
   }
-  LBOX_RETURN_IF_ERROR(LookForUpkeep(store));
-  if (store.upkeep.reserve_missing) {
-    LBOX_RETURN_IF_ERROR(MakeReserve(store));
+  const Clock::time_point deadline = Clock::now() + budget;
+  const auto upkeep = store.lock->TryUpkeep();
+  if (!upkeep) {
+    return false;  // another process is at it
   }
-  (void)exhaustive;
+  LBOX_RETURN_IF_ERROR(LookForUpkeep(store));
+  if (exhaustive || !store.upkeep.swept) {
+    LBOX_ASSIGN_OR_RETURN(const bool swept, Sweep(store, exhaustive));
+    store.upkeep.swept |= swept;
+  }
+  for (;;) {
+    if (Clock::now() >= deadline) {
+      return true;
+    }
+    LBOX_ASSIGN_OR_RETURN(const bool more, ReclaimStep(store, exhaustive));
+    if (!more) {
+      break;
+    }
+  }
+  LBOX_RETURN_IF_ERROR(ShrinkIfTimeAllows(store, deadline, exhaustive));
+  if (store.upkeep.reserve_missing) {
+    const Status status = MakeReserve(store);
+    if (!status.ok() && status.code() != Code::kNoSpace) {
+      return status;
+    }
+  }
+  if (store.index->HasForgotten()) {
+    LBOX_RETURN_IF_ERROR(store.Write(Purpose::kDelete, [](Txn&) { return Status(); }));
+  }
   return false;
 }
 

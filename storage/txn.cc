@@ -293,6 +293,7 @@ Result<PackRow> Txn::GetPack(uint32_t id) {
 }
 
 Status Txn::PutPack(uint32_t id, const PackRow& row) {
+  packs_put_.emplace_back(id, row);
   return Put(tables().pack, Val(&id, sizeof(id)), Encode(row), 0, "pack");
 }
 

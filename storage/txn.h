@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <lmdb.h>
@@ -77,6 +78,8 @@ class Txn {
 
   Result<PackRow> GetPack(uint32_t id);
   Status PutPack(uint32_t id, const PackRow& row);
+  // All that was put in this transaction, in order.
+  [[nodiscard]] const std::vector<std::pair<uint32_t, PackRow>>& packs_put() const { return packs_put_; }
   Status DeletePack(uint32_t id);
   Status ForEachPack(const std::function<Status(uint32_t id, const PackRow&)>& visit);
 
@@ -105,6 +108,7 @@ class Txn {
   const bool writable_;
   bool map_full_ = false;
   std::vector<PendingFile> removed_;
+  std::vector<std::pair<uint32_t, PackRow>> packs_put_;
 };
 
 }  // namespace lbox

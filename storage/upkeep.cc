@@ -2,12 +2,12 @@
 
 #include <vector>
 
+#include "storage/index_shrink.h"
 #include "storage/status_macros.h"
 
 namespace lbox {
 namespace {
 
-constexpr uint64_t kSmallStoreBytes = 64 * kMiB;
 constexpr uint64_t kMinDeadBytes = 64 * 1024;
 
 }  // namespace
@@ -25,9 +25,10 @@ Status LookForUpkeep(StoreImpl& store) {
   const auto look = [&](Txn& txn) -> Status {
     pending.clear();
     store.upkeep.packs.clear();
+    NoteIndexSize(store, txn);
     const bool small = txn.meta.pack_bytes < kSmallStoreBytes;
     LBOX_RETURN_IF_ERROR(txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
-      if (WorthRewriting(row, small, false)) {
+      if (WorthRewriting(row, small, false) && !store.upkeep.damaged_packs.contains(id)) {
         store.upkeep.packs.insert(id);
       }
       return {};
@@ -40,7 +41,13 @@ Status LookForUpkeep(StoreImpl& store) {
   LBOX_RETURN_IF_ERROR(store.Read(look));
   store.upkeep.pending = false;
   store.UnlinkPending(pending);
+  store.upkeep.reserve_missing = !store.env.Stat(store.folder + "/" + kReserveName).ok();
   return {};
+}
+
+void NoteIndexSize(StoreImpl& store, Txn& txn) {
+  const IndexSize size = IndexSizeOf(txn);
+  store.upkeep.shrink = WorthShrinking(size, false) && CanShrinkHere(size);
 }
 
 Status MakeReserve(StoreImpl& store) {
@@ -58,6 +65,7 @@ Status MakeReserve(StoreImpl& store) {
     state ^= state << 17;
     byte = static_cast<char>(state >> 32);
   }
+  LBOX_ASSIGN_OR_RETURN(const auto shared, store.lock->Shared());
   const std::string fresh = store.packs.TmpPath("reserve");
   LBOX_ASSIGN_OR_RETURN(auto file, store.env.Create(fresh, false, store.options.mode, store.options.gid));
   Status status = file->WriteAt(0, bytes.data(), bytes.size());

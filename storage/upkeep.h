@@ -9,8 +9,13 @@ namespace lbox {
 // When a store was opened: unlinks what an earlier process left pending, and notes what is worth a Maintain.
 Status LookForUpkeep(StoreImpl& store);
 
+inline constexpr uint64_t kSmallStoreBytes = 64 * kMiB;
+
 // A pack whose dead part is worth rewriting it; `small`: all packs together are.
 bool WorthRewriting(const PackRow& row, bool small, bool exhaustive);
+
+// Notes whether the index is worth shrinking, and this process able to.
+void NoteIndexSize(StoreImpl& store, Txn& txn);
 
 // Writes the reserve file when it is missing. Its blocks are given up when a deletion meets a full disk.
 Status MakeReserve(StoreImpl& store);

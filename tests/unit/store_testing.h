@@ -1,6 +1,7 @@
 // What the tests of the store share: a folder of their own, bodies, shorthand for saving and reading.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>

@@ -1,0 +1,88 @@
+#include "storage/sweep.h"
+
+#include <charconv>
+#include <optional>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "storage/status_macros.h"
+
+namespace lbox {
+namespace {
+
+// The id in a file name of exactly `digits` lower-case hex digits.
+std::optional<uint64_t> IdOf(std::string_view name, size_t digits) {
+  if (name.size() != digits || name.find_first_not_of("0123456789abcdef") != std::string_view::npos) {
+    return std::nullopt;
+  }
+  uint64_t id = 0;
+  std::from_chars(name.data(), name.data() + name.size(), id, 16);
+  return id;
+}
+
+// Unlinks what `superfluous` says in a directory.
+template <typename Predicate>
+Status Clear(Env& env, const std::string& directory, Predicate superfluous) {
+  std::vector<std::string> names;
+  LBOX_RETURN_IF_ERROR(env.List(directory, [&](const std::string& name) {
+    if (superfluous(name)) {
+      names.push_back(name);
+    }
+  }));
+  for (const std::string& name : names) {
+    const Status status = env.Unlink(directory + "/" + name);
+    if (!status.ok() && status.code() != Code::kNotFound) {
+      return status;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<bool> Sweep(StoreImpl& store, bool large) {
+  LBOX_ASSIGN_OR_RETURN(const auto exclusive, store.lock->TryExclusive());
+  if (!exclusive) {
+    return false;
+  }
+  // Reading first makes sure that CURRENT and the index agree about the generation.
+  std::unordered_set<uint64_t> packs, bodies;
+  const auto work = [&](Txn& txn) -> Status {
+    packs.clear();
+    bodies.clear();
+    LBOX_RETURN_IF_ERROR(txn.ForEachPack([&](uint32_t id, const PackRow&) -> Status {
+      packs.insert(id);
+      return {};
+    }));
+    if (!large) {
+      return {};
+    }
+    return txn.ForEachBody([&](uint64_t, const BodyRow& row) -> Status {
+      if (row.large_id != 0) {
+        bodies.insert(row.large_id);
+      }
+      return {};
+    });
+  };
+  LBOX_RETURN_IF_ERROR(store.Read(work));
+  LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/tmp", [](const std::string&) { return true; }));
+  LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/p", [&](const std::string& name) {
+    const auto id = IdOf(name, 8);
+    return id.has_value() && !packs.contains(*id);
+  }));
+  const std::string index = "index." + std::to_string(store.index->generation());
+  LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder, [&](const std::string& name) {
+    return name.starts_with("index.") && name != index && name != index + "-lock" &&
+           name.find_first_not_of("0123456789", 6) >= name.size() - (name.ends_with("-lock") ? 5 : 0);
+  }));
+  if (large) {
+    LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/l", [&](const std::string& name) {
+      const auto id = IdOf(name, 16);
+      return id.has_value() && !bodies.contains(*id);
+    }));
+  }
+  return true;
+}
+
+}  // namespace lbox
