@@ -69,6 +69,57 @@ void adopt_flags(struct lbox_sync_context *ctx, uint32_t seq, const lbox::Mailbo
   }
 }
 
+// Goes through the store's rows and the index's records side by side, in UID order, keeping neither in memory.
+class Merge {
+ public:
+  Merge(struct lbox_sync_context *ctx, const lbox::MailboxInfo &info, lbox_keyword_sets *sets, std::vector<Row> *ghosts)
+      : ctx_(ctx),
+        info_(info),
+        sets_(sets),
+        ghosts_(ghosts),
+        next_uid_(mail_index_get_header(ctx->view)->next_uid),
+        count_(mail_index_view_get_messages_count(ctx->view)) {}
+
+  void row(const lbox::Message &message, const lbox::MessageExtra *extra) {
+    expunge_before(message.uid);
+    Row row{message, extra != nullptr ? *extra : lbox::MessageExtra{}};
+    if (seq_ <= count_ && index_uid() == message.uid) {
+      adopt_flags(ctx_, seq_, info_, row, sets_);
+      ++seq_;
+    } else if (message.uid < next_uid_) {
+      ghosts_->push_back(std::move(row));
+    } else {
+      append(ctx_, info_, row, sets_);
+    }
+  }
+
+  void finish() { expunge_before(UINT32_MAX); }
+
+ private:
+  uint32_t index_uid() const {
+    uint32_t uid = 0;
+    mail_index_lookup_uid(ctx_->view, seq_, &uid);
+    return uid;
+  }
+
+  // Records up to `uid` that the store has not; those asked to be expunged are expunged by their request.
+  void expunge_before(uint32_t uid) {
+    for (; seq_ <= count_ && index_uid() < uid; ++seq_) {
+      if (!std::binary_search(ctx_->expunged_uids.begin(), ctx_->expunged_uids.end(), index_uid())) {
+        mail_index_expunge(ctx_->trans, seq_);
+      }
+    }
+  }
+
+  struct lbox_sync_context *ctx_;
+  const lbox::MailboxInfo &info_;
+  lbox_keyword_sets *sets_;
+  std::vector<Row> *ghosts_;
+  const uint32_t next_uid_;
+  const uint32_t count_;
+  uint32_t seq_ = 1;
+};
+
 // Gives messages whose UID the index has overtaken new ones: they were never announced under the old.
 int renumber(struct lbox_sync_context *ctx, lbox::MailboxInfo *info, uint32_t next_uid, std::vector<Row> *ghosts) {
   struct mailbox *box = &ctx->mbox->box;
@@ -137,51 +188,21 @@ int lbox_reconcile(struct lbox_sync_context *ctx, lbox::MailboxInfo *info) {
   struct lbox_mailbox *mbox = ctx->mbox;
   struct mailbox *box = &mbox->box;
   const struct mail_index_header *hdr = mail_index_get_header(ctx->view);
-  const bool fresh = hdr->uid_validity == 0;
+  const uint32_t next_uid = hdr->next_uid;
+  update_headers(ctx, *info, hdr->uid_validity == 0);
 
-  std::vector<Row> rows;
-  rows.reserve(info->messages);
-  const lbox::Status status =
-      lbox_store(mbox).Scan(info->guid, 1, UINT32_MAX, [&](const lbox::Message &message, const lbox::MessageExtra *extra) {
-        rows.push_back({message, extra != nullptr ? *extra : lbox::MessageExtra{}});
+  lbox_keyword_sets sets(box->index);
+  std::vector<Row> ghosts;
+  Merge merge(ctx, *info, &sets, &ghosts);
+  const lbox::Status status = lbox_store(mbox).Scan(
+      info->guid, 1, UINT32_MAX, [&](const lbox::Message &message, const lbox::MessageExtra *extra) {
+        merge.row(message, extra);
         return true;
       });
   if (!status.ok()) {
     return lbox_fail(box->storage, box->event, status);
   }
-
-  update_headers(ctx, *info, fresh);
-  lbox_keyword_sets sets(box->index);
-  std::vector<Row> ghosts;
-  const uint32_t count = mail_index_view_get_messages_count(ctx->view);
-  const uint32_t next_uid = hdr->next_uid;
-  uint32_t seq = 1;
-  size_t i = 0;
-  for (; seq <= count || i < rows.size();) {
-    uint32_t index_uid = UINT32_MAX;
-    if (seq <= count) {
-      mail_index_lookup_uid(ctx->view, seq, &index_uid);
-    }
-    const uint32_t store_uid = i < rows.size() ? rows[i].message.uid : UINT32_MAX;
-    if (index_uid == store_uid) {
-      adopt_flags(ctx, seq, *info, rows[i], &sets);
-      ++seq;
-      ++i;
-    } else if (index_uid < store_uid) {
-      if (!std::binary_search(ctx->expunged_uids.begin(), ctx->expunged_uids.end(), index_uid)) {
-        mail_index_expunge(ctx->trans, seq);
-      }
-      ++seq;
-    } else if (store_uid < next_uid) {
-      ghosts.push_back(std::move(rows[i]));
-      ++i;
-    } else {
-      break;  // from here on everything is new to the index
-    }
-  }
-  for (; i < rows.size(); ++i) {
-    append(ctx, *info, rows[i], &sets);
-  }
+  merge.finish();
   if (!ghosts.empty()) {
     if (renumber(ctx, info, std::max(next_uid, info->next_uid), &ghosts) < 0) {
       return -1;
