@@ -2,8 +2,8 @@
 
 combine.py OUT --group NAME JSON LABEL PREFIX ...
 
-JSON is what "ctest --show-only=json-v1" said in a build; of its tests those with LABEL are taken (all
-for "*"), named NAME/<test>, their command run through PREFIX.
+JSON is what "ctest --show-only=json-v1" said in a build; of its tests those with LABEL are taken, or
+those without for "!LABEL". They are named NAME/<test>, and their command is run through PREFIX.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main():
     for group, json_file, label, prefix in arguments.group:
         with open(json_file, encoding="utf-8") as file:
             tests = json.load(file)["tests"]
-        taken = [test for test in tests if label in ["*"] + labels(test)]
+        taken = [test for test in tests if (label.strip("!") in labels(test)) != label.startswith("!")]
         if not taken:
             sys.exit("combine.py: no test in group %s" % group)
         for test in taken:

@@ -20,3 +20,6 @@ foreach(source IN LISTS sources)
     COMMAND ${CLANG_TIDY} --quiet -p ${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR}/${source})
   set_tests_properties(tidy.${source} PROPERTIES LABELS lint TIMEOUT 300)
 endforeach()
+
+# What has to be built before clang-tidy can read the sources.
+add_custom_target(lint_headers DEPENDS ${PROJECT_BINARY_DIR}/storage/cold.pb.h)
