@@ -78,6 +78,8 @@ def lasting(key):
 
 def internal_date(data):
     match = re.fullmatch(rb'"([ \d]\d)-(\w{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"', data)
+    if match is None:
+        return -1
     day, month, year, hour, minute, second, sign, zone_hour, zone_minute = (g.decode() for g in match.groups())
     zone = int(sign + "1") * (int(zone_hour) * 3600 + int(zone_minute) * 60)
     month = MONTHS.index(month) + 1

@@ -39,6 +39,11 @@ class Difference:
     def __init__(self, label, key, a, b, sides, name=None):
         self.label, self.key, self.a, self.b, self.sides, self.name = label, key, a, b, sides, name
 
+    @property
+    def kind(self):
+        item = self.key[-1] if self.key[0] == "FETCH" else str(self.key[1]).split()[0]
+        return "%s: %s %s" % (self.label, self.key[0], item)
+
     def __str__(self):
         what = "%s: %s" % (self.label, " ".join(str(k) for k in self.key)) + (" (%s)" % self.name if self.name else "")
         if self.a is None or self.b is None:
@@ -107,10 +112,15 @@ class Comparison:
                 raise RuntimeError("on %s, user %s: %s" % (side.name, side.user, error)) from error
         return call
 
-    def report(self, limit=20):
-        lines = [str(d) for d in self.differences[:limit]]
-        if len(self.differences) > limit:
-            lines.append("... and %d more" % (len(self.differences) - limit))
+    def report(self, of_each=2):
+        """The differences by kind: how many there are, and the first few of each."""
+        kinds = {}
+        for difference in self.differences:
+            kinds.setdefault(difference.kind, []).append(difference)
+        lines = []
+        for kind, differences in kinds.items():
+            lines.append("%d of %s" % (len(differences), kind))
+            lines += [str(difference) for difference in differences[:of_each]]
         return "\n".join(lines)
 
     def assert_equal(self):

@@ -131,7 +131,8 @@ def multipart_odd():
     yield "parts-empty", mail("parts-empty", multi("mixed", "b", [b"", b"\r\n", b"\r\n\r\n", CRLF + b"x"]))
     yield "part-no-blank", mail("part-no-blank", multi("mixed", "b", [b"Content-Type: text/html", b"no header here"]))
     yield "parts-2000", mail("parts-2000", multi("mixed", "b", [part] * 2000))
-    yield "parts-11000", mail("parts-11000", multi("mixed", "b", [b"\r\nx"] * 11_000))
+    # Not more: for 11,000 parts, 2.4's imap takes 230 MB with Maildir already, and has 256.
+    yield "parts-5000", mail("parts-5000", multi("mixed", "b", [b"\r\nx"] * 5000))
     yield "rfc822-empty", mail("rfc822-empty", leaf("message/rfc822", b""))
     yield "rfc822-no-header", mail("rfc822-no-header", leaf("message/rfc822", b"\r\njust a body\r\n"))
     yield "rfc822-headers-only", mail("rfc822-headers-only", multi("mixed", "b", [leaf("message/rfc822", b"Subject: x\r\n")]))
