@@ -265,6 +265,12 @@ static void lbox_mail_update_pop3_uidl(struct mail *mail, const char *uidl) noex
   });
 }
 
+static void lbox_mail_expunge(struct mail *mail) noexcept {
+  // The index calls a commit's wish to expunge just another change.
+  LBOX_MAILBOX(mail->box)->state->expunge_requested = true;
+  index_mail_expunge(mail);
+}
+
 struct mail_vfuncs lbox_mail_vfuncs_table() {
   struct mail_vfuncs v {};
   v.close = index_mail_close;
@@ -298,7 +304,7 @@ struct mail_vfuncs lbox_mail_vfuncs_table() {
   v.update_modseq = index_mail_update_modseq;
   v.update_pvt_modseq = index_mail_update_pvt_modseq;
   v.update_pop3_uidl = lbox_mail_update_pop3_uidl;
-  v.expunge = index_mail_expunge;
+  v.expunge = lbox_mail_expunge;
   v.set_cache_corrupted = index_mail_set_cache_corrupted;
   v.istream_opened = index_mail_opened;
   return v;

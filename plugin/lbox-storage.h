@@ -35,6 +35,8 @@ struct lbox_mailbox_state {
   lbox::Guid guid;
   // CLOCK_MONOTONIC milliseconds of the oldest flag change that is only in dovecot.index.log; 0: none.
   int64_t flags_pending_since = 0;
+  // A transaction expunges: its commit goes to the store at once.
+  bool expunge_requested = false;
   // first_recent_uid that the store does not know yet; 0: none.
   uint32_t pending_first_recent_uid = 0;
   // Sizes of messages being expunged, while plugins are told of it: their rows are gone already.

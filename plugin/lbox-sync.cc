@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "plugin/guard.h"
 #include "plugin/reconcile.h"
@@ -69,6 +70,16 @@ void read_records(struct lbox_sync_context *ctx) {
   ctx->expunged_uids.erase(std::unique(ctx->expunged_uids.begin(), ctx->expunged_uids.end()), ctx->expunged_uids.end());
 }
 
+// A session that drops \Recent has to remember itself what it was the first to see: committing the sync raises first_recent_uid.
+void mark_recent(struct lbox_sync_context *ctx) {
+  const struct mail_index_header *hdr = mail_index_get_header(ctx->view);
+  uint32_t seq1 = 0;
+  uint32_t seq2 = 0;
+  if (mail_index_lookup_seq_range(ctx->view, hdr->first_recent_uid, hdr->next_uid, &seq1, &seq2)) {
+    mailbox_recent_flags_set_seqs(&ctx->mbox->box, ctx->view, seq1, seq2);
+  }
+}
+
 // Returns 1 with *ctx_r, 0 if there is nothing to do, -1 on error.
 int begin(struct lbox_mailbox *mbox, bool force, struct lbox_sync_context **ctx_r) {
   struct mailbox *box = &mbox->box;
@@ -84,6 +95,7 @@ int begin(struct lbox_mailbox *mbox, bool force, struct lbox_sync_context **ctx_
     index_storage_expunging_deinit(box);
     return ret;
   }
+  mark_recent(ctx.get());
   read_records(ctx.get());
   *ctx_r = ctx.release();
   return 1;
@@ -172,9 +184,9 @@ int run(struct lbox_sync_context *ctx, bool reconcile) {
   if (reserve_modseqs(ctx, info) < 0) {
     return -1;
   }
-  const struct mail_index_header *index_hdr = mail_index_get_header(ctx->view);
-  if ((box->flags & MAILBOX_FLAG_DROP_RECENT) != 0 && index_hdr->next_uid > info.first_recent_uid) {
-    mbox->state->pending_first_recent_uid = index_hdr->next_uid;
+  const uint32_t next_uid = std::max(mail_index_get_header(ctx->view)->next_uid, info.next_uid);
+  if ((box->flags & MAILBOX_FLAG_DROP_RECENT) != 0 && next_uid > info.first_recent_uid) {
+    mbox->state->pending_first_recent_uid = next_uid;
   }
   return 1;
 }
@@ -431,7 +443,7 @@ int lbox_transaction_commit(struct mailbox_transaction_context *t,
   }
   return lbox_guard(box->storage, -1, [&] {
     struct lbox_mailbox *mbox = LBOX_MAILBOX(box);
-    const bool expunges = (changes_r->changes_mask & MAIL_INDEX_TRANSACTION_CHANGE_EXPUNGE) != 0;
+    const bool expunges = std::exchange(mbox->state->expunge_requested, false);
     const bool flags = (changes_r->changes_mask &
                         (MAIL_INDEX_TRANSACTION_CHANGE_FLAGS | MAIL_INDEX_TRANSACTION_CHANGE_KEYWORDS)) != 0;
     if (expunges || (flags && fsync_always(box))) {

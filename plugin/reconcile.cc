@@ -41,6 +41,9 @@ void append(struct lbox_sync_context *ctx, const lbox::MailboxInfo &info, const 
   if (!names.empty()) {
     mail_index_update_keywords(ctx->trans, seq, MODIFY_REPLACE, sets->get(names));
   }
+  if (row.message.uid >= std::max(mail_index_get_header(ctx->view)->first_recent_uid, info.first_recent_uid)) {
+    mailbox_recent_flags_set_uid(&ctx->mbox->box, row.message.uid);
+  }
 }
 
 // Flags and keywords of a message that both sides have become the store's.
