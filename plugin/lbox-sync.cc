@@ -443,7 +443,10 @@ int lbox_transaction_commit(struct mailbox_transaction_context *t,
   }
   return lbox_guard(box->storage, -1, [&] {
     struct lbox_mailbox *mbox = LBOX_MAILBOX(box);
-    const bool expunges = std::exchange(mbox->state->expunge_requested, false);
+    const bool expunges = mbox->state->expunge_requested;
+    if (box->transaction_count == 0) {
+      mbox->state->expunge_requested = false;  // else it may be the wish of another transaction, still to be committed
+    }
     const bool flags = (changes_r->changes_mask &
                         (MAIL_INDEX_TRANSACTION_CHANGE_FLAGS | MAIL_INDEX_TRANSACTION_CHANGE_KEYWORDS)) != 0;
     if (expunges || (flags && fsync_always(box))) {
