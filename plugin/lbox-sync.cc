@@ -444,7 +444,7 @@ int lbox_transaction_commit(struct mailbox_transaction_context *t,
   return lbox_guard(box->storage, -1, [&] {
     struct lbox_mailbox *mbox = LBOX_MAILBOX(box);
     const bool expunges = mbox->state->expunge_requested;
-    if (box->transaction_count == 0) {
+    if (box->transaction_count <= 1) {  // this one still counts
       mbox->state->expunge_requested = false;  // else it may be the wish of another transaction, still to be committed
     }
     const bool flags = (changes_r->changes_mask &
