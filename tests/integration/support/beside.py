@@ -10,7 +10,7 @@ import time
 
 from .wire import Imap, Lmtp, Pop3
 
-DRIVER = os.environ.get("LBOX_TEST_DRIVER", "lbox")
+DRIVER = os.environ.get("LBOX_TEST_DRIVER") or "lbox"
 DATE = "01-Feb-2003 04:05:06 +0000"
 _WORDS = b"lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore".split()
 
@@ -110,7 +110,7 @@ def is_index_file(path):
 
 def delete_index_files(server, user):
     """Deletes every index file of the user, once no process has a mailbox open any more."""
-    until(lambda: not server.pids("imap", "pop3", "doveadm", "indexer-worker"), "mail processes do not end")
+    until(lambda: not server.pids("imap", "pop3", "doveadm"), "mail processes do not end")
     files = [path for path in files_below(server.user_home(user)) if is_index_file(path)]
     assert files, "no index files found to delete"
     for path in files:
