@@ -200,6 +200,7 @@ Status Index::WorkAndCommit(Txn& txn, const Work& work) {
   txn.meta.transaction++;
   LBOX_RETURN_IF_ERROR(txn.StoreMeta());
   LBOX_RETURN_IF_ERROR(txn.Commit());
+  txn.index().Extend();
   gone_.clear();
   last_meta_ = txn.meta;
   return {};

@@ -4,10 +4,12 @@
 #include <array>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "storage/address_space.h"
 #include "storage/coding.h"
+#include "storage/index_file.h"
 #include "storage/status_macros.h"
 
 namespace lbox {
@@ -30,10 +32,6 @@ constexpr std::array<TableSpec, 9> kTables{{
     {"pending", 0, &Tables::pending},
 }};
 constexpr unsigned kMaxTables = 16;
-
-// A file may lack its last pages when the transaction that took them freed them again, so a file
-// that is a little short is whole. (LMDB does not write such pages.)
-constexpr uint64_t kUnwrittenPages = 256;
 
 std::string Mebibytes(uint64_t bytes) { return std::to_string((bytes + kMiB - 1) / kMiB) + " MiB"; }
 
@@ -76,53 +74,6 @@ uint64_t NextMapBytes(uint64_t bytes) {
     size = size < 64 * kMiB ? size * 2 : RoundDown(bytes, kMapStepBytes) + kMapStepBytes;
   }
   return size;
-}
-
-Result<IndexFileInfo> ReadIndexFile(Env& env, const std::string& path) {
-  // Both metas: page header 16 bytes, then magic, version, address 8, map size 8, two tables of 48
-  // (the first one's first field is the page size), last page 8, transaction 8.
-  constexpr uint32_t kMagic = 0xBEEFC0DE;
-  constexpr size_t kMetaBytes = 152;
-  const auto damaged = [&](const char* why) {
-    return Status(Code::kCorruption, path + " is damaged (" + why +
-                                         "); restore it from a backup, together with the rest of the store");
-  };
-  LBOX_ASSIGN_OR_RETURN(auto file, env.OpenRead(path));
-  IndexFileInfo info;
-  LBOX_ASSIGN_OR_RETURN(info.file_bytes, file->Size());
-  uint64_t last_page = 0, newest = 0;
-  for (int i = 0; i < 2; i++) {
-    std::array<uint8_t, kMetaBytes> meta{};
-    LBOX_ASSIGN_OR_RETURN(const size_t got,
-                          file->ReadAt(i == 0 ? 0 : info.page_bytes, meta.data(), meta.size()));
-    if (got != meta.size()) {
-      return damaged("its header is cut off");
-    }
-    if (LoadLittle<uint32_t>(&meta[16]) != kMagic) {
-      return damaged("its header is overwritten");
-    }
-    const auto page_bytes = LoadLittle<uint32_t>(&meta[40]);
-    if (i == 0) {
-      info.page_bytes = page_bytes;
-    }
-    if (page_bytes != info.page_bytes || page_bytes < 512 || page_bytes > 65536 ||
-        (page_bytes & (page_bytes - 1)) != 0) {
-      return damaged("its header is wrong");
-    }
-    const auto transaction = LoadLittle<uint64_t>(&meta[144]);
-    if (i == 0 || transaction > newest) {
-      newest = transaction;
-      last_page = LoadLittle<uint64_t>(&meta[136]);
-    }
-  }
-  if (last_page >= UINT64_MAX / info.page_bytes - 1) {
-    return damaged("its header is wrong");
-  }
-  info.used_bytes = (last_page + 1) * info.page_bytes;
-  if (info.file_bytes + kUnwrittenPages * info.page_bytes < info.used_bytes) {
-    return damaged("it is shorter than its header says");
-  }
-  return info;
 }
 
 IndexEnv::IndexEnv(const IndexOptions& options, std::string path)
@@ -248,6 +199,7 @@ Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
   mdb_env_stat(env_, &stat);
   map_bytes_ = info.me_mapsize;
   page_bytes_ = stat.ms_psize;
+  Extend();
   CheckReaders();
   Status status = OpenTables(create);
   if (!status.ok()) {
@@ -305,6 +257,22 @@ int IndexEnv::BeginRead(MDB_txn** txn) {
 }
 
 void IndexEnv::EndRead() { mdb_txn_reset(read_); }
+
+void IndexEnv::Extend() {
+  int descriptor = -1;
+  struct stat st {};
+  if (mdb_env_get_fd(env_, &descriptor) != 0 || fstat(descriptor, &st) != 0) {
+    return;
+  }
+  MDB_envinfo info{};
+  mdb_env_info(env_, &info);
+  const auto used = static_cast<off_t>((info.me_last_pgno + 1) * page_bytes_);
+  if (st.st_size < used) {
+    // Not ftruncate: another process may have made the file longer by now, and written there.
+    // Failing is as well: no page that was ever written is missing.
+    (void)fallocate(descriptor, 0, used - static_cast<off_t>(page_bytes_), static_cast<off_t>(page_bytes_));
+  }
+}
 
 uint64_t IndexEnv::TakenPages() const {
   MDB_envinfo info{};

@@ -47,14 +47,6 @@ Status IndexError(int error, const std::string& what);
 // The map size to try next when `bytes` do not suffice.
 uint64_t NextMapBytes(uint64_t bytes);
 
-struct IndexFileInfo {
-  uint64_t file_bytes = 0;
-  uint64_t page_bytes = 0;
-  uint64_t used_bytes = 0;  // up to the last page in use, free pages among them included
-};
-// Reads the two meta pages without LMDB. kCorruption when they are none or the file is too short.
-Result<IndexFileInfo> ReadIndexFile(Env& env, const std::string& path);
-
 class IndexEnv {
  public:
   IndexEnv(const IndexOptions& options, std::string path);
@@ -87,6 +79,8 @@ class IndexEnv {
   [[nodiscard]] uint64_t UntakenPages(bool for_saves) const;
   [[nodiscard]] uint64_t TakenPages() const;
   void CheckReaders();
+  // After a commit: makes the file as long as LMDB believes it is (see storage/index_file.h).
+  void Extend();
   // Durable after this: everything committed (only needed where options.sync did not see to it).
   Status Flush();
 

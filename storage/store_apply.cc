@@ -1,7 +1,8 @@
 // Apply and DeleteMailbox: changes to messages that exist, in transactions of bounded size.
 //
 // A transaction copies every page it touches before the old ones are free: all at once, a change to a large mailbox would double the
-// index. Where even the usual size does not fit, because the map is at its limit, it is halved until it does.
+// index. Where even the usual size does not fit, because the map is at its limit or the disk is full, smaller ones are tried: what they
+// free serves the next.
 #include <algorithm>
 
 #include "storage/mailbox_writer.h"
@@ -36,7 +37,7 @@ Status ApplySome(MailboxWriter& writer, std::span<const Change> changes, uint32_
   return {};
 }
 
-// Runs `step` until it says that it is done, with smaller budgets when the map is full.
+// Runs `step` until it says that it is done, with smaller budgets when map or disk are full.
 Status InSteps(const std::function<Result<bool>(uint32_t budget)>& step) {
   for (uint32_t budget = kBatchRows;;) {
     const auto done = step(budget);
@@ -44,7 +45,7 @@ Status InSteps(const std::function<Result<bool>(uint32_t budget)>& step) {
       if (*done) {
         return {};
       }
-    } else if (done.status().code() == Code::kFull && budget > kFewestRows) {
+    } else if ((done.status().code() == Code::kFull || done.status().code() == Code::kNoSpace) && budget > kFewestRows) {
       budget /= 4;
     } else {
       return done.status();

@@ -55,8 +55,14 @@ Result<bool> Store::Maintain(std::chrono::milliseconds budget, bool exhaustive) 
     if (Clock::now() >= deadline) {
       return true;
     }
-    LBOX_ASSIGN_OR_RETURN(const bool more, ReclaimStep(store, exhaustive));
-    if (!more) {
+    const auto more = ReclaimStep(store, exhaustive);
+    if (more.status().code() == Code::kNoSpace && !exhaustive) {
+      break;  // for want of room to copy; deletions make some
+    }
+    if (!more.ok()) {
+      return more.status();
+    }
+    if (!*more) {
       break;
     }
   }
