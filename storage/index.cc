@@ -163,7 +163,7 @@ Status Index::Read(const Work& work) {
 bool Index::HasRoom(Txn& txn, Purpose purpose) {
   const uint64_t reserve = kReserveBytes / env_->page_bytes();
   const uint64_t untaken = env_->UntakenPages(purpose == Purpose::kSave);
-  return untaken >= reserve || untaken + FreePages(txn.raw()) >= reserve;
+  return untaken >= reserve || untaken + txn.FreePages() >= reserve;
 }
 
 Status Index::Write(Purpose purpose, const Work& work) {

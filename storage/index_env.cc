@@ -296,21 +296,4 @@ Status IndexEnv::Flush() {
   return rc == 0 ? Status() : IndexError(rc, "flushing " + path_);
 }
 
-uint64_t FreePages(MDB_txn* txn) {
-  constexpr MDB_dbi kFreeTable = 0;  // LMDB's own: transaction -> count, page numbers
-  MDB_cursor* cursor = nullptr;
-  if (mdb_cursor_open(txn, kFreeTable, &cursor) != 0) {
-    return 0;
-  }
-  uint64_t pages = 0;
-  MDB_val key{}, value{};
-  while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
-    if (value.mv_size >= sizeof(size_t)) {
-      pages += LoadLittle<uint64_t>(static_cast<const uint8_t*>(value.mv_data));
-    }
-  }
-  mdb_cursor_close(cursor);
-  return pages;
-}
-
 }  // namespace lbox

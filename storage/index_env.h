@@ -101,7 +101,4 @@ class IndexEnv {
   uint64_t limit_bytes_ = 0;  // MapLimit when it was opened; the map is larger when the file was already
 };
 
-// Free pages of the file as the transaction sees them, not all of them usable yet. Reads the whole free list.
-uint64_t FreePages(MDB_txn* txn);
-
 }  // namespace lbox

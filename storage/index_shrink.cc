@@ -119,7 +119,7 @@ IndexSize IndexSizeOf(Txn& txn, bool always_count) {
   const uint64_t page = txn.index().page_bytes();
   IndexSize size{txn.index().TakenPages() * page, 0};
   if (always_count || size.used > kWorthBytes) {
-    size.free = FreePages(txn.raw()) * page;
+    size.free = txn.FreePages() * page;
   }
   return size;
 }

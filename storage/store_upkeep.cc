@@ -101,7 +101,7 @@ Result<StoreStatus> Store::GetStatus() {
       status.packs++;
       return {};
     }));
-    status.index_free_bytes = FreePages(txn.raw()) * txn.index().page_bytes();
+    status.index_free_bytes = txn.FreePages() * txn.index().page_bytes();
     return {};
   };
   LBOX_RETURN_IF_ERROR(store.Read(work));

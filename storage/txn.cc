@@ -48,6 +48,23 @@ std::string ExtraName(uint32_t mailbox, uint32_t uid) {
 std::string BodyName(uint64_t id) { return "body " + std::to_string(id); }
 std::string PackName(uint32_t id) { return "pack " + std::to_string(id); }
 
+uint64_t CountFreePages(MDB_txn* txn) {
+  constexpr MDB_dbi kFreeTable = 0;  // LMDB's own: transaction -> count, page numbers
+  MDB_cursor* cursor = nullptr;
+  if (mdb_cursor_open(txn, kFreeTable, &cursor) != 0) {
+    return 0;
+  }
+  uint64_t pages = 0;
+  MDB_val key{}, value{};
+  while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+    if (value.mv_size >= sizeof(uint64_t)) {
+      pages += LoadLittle<uint64_t>(static_cast<const uint8_t*>(value.mv_data));
+    }
+  }
+  mdb_cursor_close(cursor);
+  return pages;
+}
+
 Status WrongKey(const char* row) {
   return Status(Code::kCorruption, std::string(row) + " row: wrong key length");
 }
@@ -71,6 +88,20 @@ Status Txn::Commit() {
   txn_ = nullptr;  // gone, however it ends
   const int rc = mdb_txn_commit(txn);
   return rc == 0 ? Status() : Failed(rc, "committing");
+}
+
+uint64_t Txn::FreePages() {
+  if (!writable_) {
+    return CountFreePages(txn_);
+  }
+  // LMDB does not show the free list to a write transaction. Beside one, a read transaction sees what it started from.
+  MDB_txn* read = nullptr;
+  if (index_.BeginRead(&read) != 0) {
+    return 0;
+  }
+  const uint64_t pages = CountFreePages(read);
+  index_.EndRead();
+  return pages;
 }
 
 Status Txn::Failed(int error, const std::string& action) {

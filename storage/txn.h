@@ -52,6 +52,9 @@ class Txn {
   // Durable after this, when ok: everything put (unless flushing is off).
   Status Commit();
 
+  // Free pages of the file as they were when this began; not all of them can be used yet. Reads the whole free list.
+  uint64_t FreePages();
+
   Status LoadMeta();
   Status StoreMeta();
 
