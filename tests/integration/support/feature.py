@@ -88,6 +88,8 @@ class User:
             return [append_uid(imap.append(mailbox, message(subject))) for subject in subjects]
 
     def doveadm(self, *args, **options):
+        if args[0] == "flags":  # doveadm flags add -u USER ...
+            return self.server.doveadm(*args[:2], "-u", self.name, *args[2:], **options)
         return self.server.doveadm(*args, user=self.name, **options)
 
     @property
