@@ -41,6 +41,8 @@ extern "C" {
 #include "mail-namespace.h"
 #include "mail-user.h"
 #include "mailbox-list-private.h"
+#include "mailbox-list-index.h"
+#include "mailbox-list-index-sync.h"
 #include "mail-storage-private.h"
 #include "index-storage.h"
 #include "index-mail.h"

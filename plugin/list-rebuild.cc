@@ -2,6 +2,10 @@
 //
 // Dovecot's own rebuild finds mailboxes by their directories and names them after what it finds in their index files, which may be lost as
 // well; it is run afterwards for directories that the store does not know.
+//
+// Mailboxes are created under the mailbox list's lock, row first, list entry last. So the lock is held here too, and the list read afresh
+// below it: a mailbox that another process has just finished would otherwise be created once more, fail at the last step, and be rolled
+// back with its rows and directory.
 #include <algorithm>
 #include <cstring>
 #include <set>
@@ -22,8 +26,12 @@ struct mail_namespace *first_namespace(struct mail_storage *storage) {
   return nullptr;
 }
 
-// GUIDs of the mailboxes that the list has. With layout index the directory's name is the GUID.
+// GUIDs of the mailboxes that the list has on disk now. With layout index the directory's name is the GUID.
 int listed_guids(struct mailbox_list *list, std::set<lbox::Guid> *guids) {
+  struct mailbox_list_index_sync_context *sync = nullptr;
+  if (mailbox_list_index_sync_begin(list, &sync) < 0 || mailbox_list_index_sync_end(&sync, true) < 0) {
+    return -1;
+  }
   struct mailbox_list_iterate_context *iter = mailbox_list_iter_init(
       list, "*",
       static_cast<enum mailbox_list_iter_flags>(MAILBOX_LIST_ITER_RAW_LIST | MAILBOX_LIST_ITER_NO_AUTO_BOXES |
@@ -56,12 +64,7 @@ int create_listed(struct mailbox_list *list, const lbox::MailboxInfo &info) {
   return ret;
 }
 
-int create_missing(struct lbox_storage *storage) {
-  struct mail_namespace *ns = first_namespace(&storage->storage);
-  struct stat st;
-  if (ns == nullptr || (storage->state->store == nullptr && stat(storage->state->path.c_str(), &st) < 0)) {
-    return 0;
-  }
+int create_missing(struct lbox_storage *storage, struct mail_namespace *ns) {
   if (lbox_storage_open(storage, ns->list) < 0) {
     return -1;
   }
@@ -86,6 +89,21 @@ int create_missing(struct lbox_storage *storage) {
   return ret;
 }
 
+int create_missing_locked(struct lbox_storage *storage) {
+  struct mail_namespace *ns = first_namespace(&storage->storage);
+  struct stat st;
+  if (ns == nullptr || (storage->state->store == nullptr && stat(storage->state->path.c_str(), &st) < 0)) {
+    return 0;
+  }
+  if (mailbox_list_lock(ns->list) < 0) {
+    mail_storage_copy_list_error(&storage->storage, ns->list);
+    return -1;
+  }
+  const int ret = lbox_guard(&storage->storage, -1, [&] { return create_missing(storage, ns); });
+  mailbox_list_unlock(ns->list);
+  return ret;
+}
+
 }  // namespace
 
 int lbox_list_index_rebuild(struct mail_storage *_storage, enum mail_storage_list_index_rebuild_reason reason) noexcept {
@@ -93,7 +111,7 @@ int lbox_list_index_rebuild(struct mail_storage *_storage, enum mail_storage_lis
     return 0;
   }
   _storage->rebuilding_list_index = true;
-  const int ret = lbox_guard(_storage, -1, [&] { return create_missing(LBOX_STORAGE(_storage)); });
+  const int ret = lbox_guard(_storage, -1, [&] { return create_missing_locked(LBOX_STORAGE(_storage)); });
   _storage->rebuilding_list_index = false;
   return ret < 0 ? -1 : mail_storage_list_index_rebuild(_storage, reason);
 }
