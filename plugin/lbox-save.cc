@@ -147,6 +147,11 @@ int finish(SaveContext *ctx) {
     lbox_fail(ctx->mbox->box.storage, ctx->mbox->box.event, status);
     ctx->failed = true;
   }
+  if (ctx->ctx.data.save_date != static_cast<time_t>(-1)) {
+    // Or Dovecot's cache would say now.
+    const auto saved = static_cast<uint32_t>(ctx->ctx.data.save_date);
+    index_mail_cache_add(reinterpret_cast<struct index_mail *>(ctx->ctx.dest_mail), MAIL_CACHE_SAVE_DATE, &saved, sizeof(saved));
+  }
   index_mail_cache_parse_deinit(ctx->ctx.dest_mail, ctx->ctx.data.received_date, !ctx->failed);
   if (!ctx->failed && stage(ctx) < 0) {
     ctx->failed = true;
