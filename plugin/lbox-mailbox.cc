@@ -206,6 +206,8 @@ struct mailbox *lbox_mailbox_alloc(struct mail_storage *storage, struct mailbox_
   mbox->box.mail_vfuncs = &lbox_mail_vfuncs;
   mbox->storage = LBOX_STORAGE(storage);
   mbox->state = new lbox_mailbox_state;
+  // lazy_expunge asks for none, but other processes look at these files to see what has changed; dbox makes them, too.
+  flags = static_cast<enum mailbox_flags>(flags & ~MAILBOX_FLAG_NO_INDEX_FILES);
   index_storage_mailbox_alloc(&mbox->box, vname, flags, MAIL_INDEX_PREFIX);
   return &mbox->box;
 }
