@@ -141,6 +141,10 @@ int get_special(struct mail *mail, enum mail_fetch_field field, const char **val
     extra.original_guid = saving.message->original_guid;
     extra.pop3_uidl = saving.message->pop3_uidl;
     extra.pop3_order = saving.message->pop3_order;
+    if (field != MAIL_FETCH_GUID && field != MAIL_FETCH_UIDL_BACKEND && field != MAIL_FETCH_POP3_ORDER) {
+      *value_r = "";  // not stored yet
+      return 0;
+    }
   } else if (lookup_row(mail, &row) < 0 || lookup_extra(mail, row, &extra) < 0) {
     return -1;
   }
@@ -154,7 +158,16 @@ int get_special(struct mail *mail, enum mail_fetch_field field, const char **val
     case MAIL_FETCH_POP3_ORDER:
       *value_r = extra.pop3_order == 0 ? "" : p_strdup_printf(imail->mail.data_pool, "%u", extra.pop3_order);
       break;
-    default:  // MAIL_FETCH_STORAGE_ID
+    case MAIL_FETCH_REFCOUNT: {
+      struct lbox_mailbox *mbox = LBOX_MAILBOX(mail->box);
+      const auto references = lbox_store(mbox).References(mbox->state->guid, mail->uid);
+      if (!references.ok()) {
+        return lbox_fail_mail(mail, references.status());
+      }
+      *value_r = p_strdup_printf(imail->mail.data_pool, "%u", *references);
+      break;
+    }
+    default:  // MAIL_FETCH_STORAGE_ID, MAIL_FETCH_REFCOUNT_ID
       *value_r = p_strdup_printf(imail->mail.data_pool, "%llx", static_cast<unsigned long long>(row.body_id));
       break;
   }
@@ -247,6 +260,8 @@ static int lbox_mail_get_special(struct mail *mail, enum mail_fetch_field field,
     case MAIL_FETCH_UIDL_BACKEND:
     case MAIL_FETCH_POP3_ORDER:
     case MAIL_FETCH_STORAGE_ID:
+    case MAIL_FETCH_REFCOUNT:
+    case MAIL_FETCH_REFCOUNT_ID:
       return lbox_guard(mail->box->storage, -1, [&] { return get_special(mail, field, value_r); });
     default:
       return index_mail_get_special(mail, field, value_r);

@@ -57,6 +57,8 @@ class Store : public std::enable_shared_from_this<Store> {
 
   // --- reading messages --------------------------------------------------------------------------------------------------------
   Result<Message> Lookup(const Guid& mailbox, uint32_t uid);    // kNotFound: no such mailbox or UID
+  // How many messages of the store share this one's body. kNotFound as Lookup.
+  Result<uint32_t> References(const Guid& mailbox, uint32_t uid);
   // What did not fit in the row; an empty MessageExtra when there is none.
   Result<MessageExtra> LookupExtra(const Guid& mailbox, uint32_t uid);
   // Calls visit for each message with first_uid <= uid <= last_uid in ascending order inside one read transaction, with the extra

@@ -128,6 +128,11 @@ Result<Message> Store::Lookup(const Guid& mailbox, uint32_t uid) {
   return message;
 }
 
+Result<uint32_t> Store::References(const Guid& mailbox, uint32_t uid) {
+  LBOX_ASSIGN_OR_RETURN(const Location location, Locate(StoreImpl::Of(*this), mailbox, uid));
+  return location.body.references;
+}
+
 Result<MessageExtra> Store::LookupExtra(const Guid& mailbox, uint32_t uid) {
   MessageExtra extra;
   const auto work = [&](Txn& txn) -> Status {
