@@ -1,8 +1,9 @@
 // The one door to Dovecot's headers for C++ (see docs/design.md, "C++ and Dovecot").
 //
-// Dovecot's headers are C. What has to be bent so that a C++20 compiler takes them, on 2.3 and 2.4 alike, is bent here and nowhere else:
-// HASH_TABLE expands to `const const` in C++ (2.4's mailbox-list-private.h), so it is replaced by a union of the same layout; the
-// hash_table_* macros are therefore not usable from C++.
+// Dovecot's headers are C. What has to be bent so that a C++20 compiler takes them, on 2.3 and 2.4
+// alike, is bent here and nowhere else: HASH_TABLE expands to `const const` in C++ (2.4's
+// mailbox-list-private.h), so it is replaced by a union of the same layout; the hash_table_* macros
+// are therefore not usable from C++.
 #pragma once
 
 #include <sys/stat.h>
@@ -23,7 +24,10 @@ extern "C" {
 #include "lib.h"
 #include "hash-decl.h"
 #undef HASH_TABLE
-#define HASH_TABLE(key_type, value_type) union { struct hash_table *_table; }
+#define HASH_TABLE(key_type, value_type) \
+  union {                                \
+    struct hash_table* _table;           \
+  }
 #include "array.h"
 #include "guid.h"
 #include "hex-binary.h"
@@ -54,6 +58,6 @@ extern "C" {
 }
 
 // index-storage.h's INDEX_STORAGE_CONTEXT does not compile as C++ in 2.3.
-static inline struct index_mailbox_context *lbox_index_context(struct mailbox *box) {
-  return static_cast<struct index_mailbox_context *>(MODULE_CONTEXT(box, index_storage_module));
+static inline struct index_mailbox_context* lbox_index_context(struct mailbox* box) {
+  return static_cast<struct index_mailbox_context*>(MODULE_CONTEXT(box, index_storage_module));
 }

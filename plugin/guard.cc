@@ -4,7 +4,7 @@ namespace {
 
 struct ErrorText {
   enum mail_error error;
-  const char *text;  // for the client; nullptr: Dovecot's "internal error, see the log"
+  const char* text;  // for the client; nullptr: Dovecot's "internal error, see the log"
 };
 
 ErrorText error_text(lbox::Code code) {
@@ -14,9 +14,11 @@ ErrorText error_text(lbox::Code code) {
     case lbox::Code::kNotFound:
       return {MAIL_ERROR_EXPUNGED, "Message or mailbox no longer exists"};
     case lbox::Code::kNoSpace:
-      return {MAIL_ERROR_UNAVAILABLE, "No disk space left on the mail server; deleting mail still works, try again later"};
+      return {MAIL_ERROR_UNAVAILABLE,
+              "No disk space left on the mail server; deleting mail still works, try again later"};
     case lbox::Code::kFull:
-      return {MAIL_ERROR_UNAVAILABLE, "The mail index is full; deleting mail still works, contact your provider"};
+      return {MAIL_ERROR_UNAVAILABLE,
+              "The mail index is full; deleting mail still works, contact your provider"};
     case lbox::Code::kBusy:
     case lbox::Code::kAborted:
     case lbox::Code::kUnavailable:
@@ -36,7 +38,7 @@ ErrorText error_text(lbox::Code code) {
 
 }  // namespace
 
-int lbox_fail(struct mail_storage *storage, struct event *event, const lbox::Status &status) {
+int lbox_fail(struct mail_storage* storage, struct event* event, const lbox::Status& status) {
   const ErrorText text = error_text(status.code());
   if (text.text == nullptr) {
     mail_storage_set_critical(storage, "lbox: %s", status.message().c_str());
@@ -49,7 +51,7 @@ int lbox_fail(struct mail_storage *storage, struct event *event, const lbox::Sta
   return -1;
 }
 
-int lbox_fail_mail(struct mail *mail, const lbox::Status &status) {
+int lbox_fail_mail(struct mail* mail, const lbox::Status& status) {
   if (status.code() == lbox::Code::kNotFound) {
     mail_set_expunged(mail);
     return -1;

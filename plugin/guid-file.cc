@@ -12,9 +12,11 @@ namespace {
 constexpr char kFileName[] = "lbox-guid";
 constexpr size_t kHexDigits = 32;
 
-bool layout_is_index(struct mailbox *box) { return strcmp(box->list->name, MAILBOX_LIST_NAME_INDEX) == 0; }
+bool layout_is_index(struct mailbox* box) {
+  return strcmp(box->list->name, MAILBOX_LIST_NAME_INDEX) == 0;
+}
 
-bool parse(const std::string &text, lbox::Guid *guid_r) {
+bool parse(const std::string& text, lbox::Guid* guid_r) {
   guid_128_t guid;
   if (guid_128_from_string(text.c_str(), guid) < 0 || guid_128_is_empty(guid)) {
     return false;
@@ -23,12 +25,14 @@ bool parse(const std::string &text, lbox::Guid *guid_r) {
   return true;
 }
 
-lbox::Status write_durably(struct mailbox *box, const std::string &dir, const std::string &text) {
-  lbox::Env *env = lbox::Env::Default();
-  const struct mailbox_permissions *perm = mailbox_get_permissions(box);
+lbox::Status write_durably(struct mailbox* box, const std::string& dir, const std::string& text) {
+  lbox::Env* env = lbox::Env::Default();
+  const struct mailbox_permissions* perm = mailbox_get_permissions(box);
   const std::string path = dir + "/" + kFileName;
   const std::string temp = path + "." + my_pid;
-  const int64_t gid = perm->file_create_gid == static_cast<gid_t>(-1) ? -1 : static_cast<int64_t>(perm->file_create_gid);
+  const int64_t gid = perm->file_create_gid == static_cast<gid_t>(-1)
+                          ? -1
+                          : static_cast<int64_t>(perm->file_create_gid);
   auto file = env->Create(temp, false, perm->file_create_mode, gid);
   if (!file.ok()) {
     return file.status();
@@ -47,7 +51,7 @@ lbox::Status write_durably(struct mailbox *box, const std::string &dir, const st
 
 }  // namespace
 
-int lbox_guid_file_read(struct mailbox *box, lbox::Guid *guid_r) {
+int lbox_guid_file_read(struct mailbox* box, lbox::Guid* guid_r) {
   const std::string dir = mailbox_get_path(box);
   if (layout_is_index(box)) {
     return parse(dir.substr(dir.rfind('/') + 1), guid_r) ? 1 : 0;
@@ -55,7 +59,9 @@ int lbox_guid_file_read(struct mailbox *box, lbox::Guid *guid_r) {
   const std::string path = dir + "/" + kFileName;
   auto file = lbox::Env::Default()->OpenRead(path);
   if (!file.ok()) {
-    return file.status().code() == lbox::Code::kNotFound ? 0 : lbox_fail(box->storage, box->event, file.status());
+    return file.status().code() == lbox::Code::kNotFound
+               ? 0
+               : lbox_fail(box->storage, box->event, file.status());
   }
   std::string text(kHexDigits, '\0');
   const auto size = (*file)->ReadAt(0, text.data(), text.size());
@@ -63,14 +69,16 @@ int lbox_guid_file_read(struct mailbox *box, lbox::Guid *guid_r) {
     return lbox_fail(box->storage, box->event, size.status());
   }
   if (*size != kHexDigits || !parse(text, guid_r)) {
-    mailbox_set_critical(box, "%s holds no mailbox GUID: restore it from a backup, or remove it to start an empty mailbox",
+    mailbox_set_critical(box,
+                         "%s holds no mailbox GUID: restore it from a backup, or remove it to "
+                         "start an empty mailbox",
                          path.c_str());
     return -1;
   }
   return 1;
 }
 
-int lbox_guid_file_write(struct mailbox *box, const lbox::Guid &guid) {
+int lbox_guid_file_write(struct mailbox* box, const lbox::Guid& guid) {
   if (layout_is_index(box)) {
     return 0;
   }

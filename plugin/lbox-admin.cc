@@ -7,13 +7,13 @@
 extern "C" {
 #include "plugin/lbox-admin.h"
 
-static int lbox_admin_get_status(struct mail_storage *_storage, struct mailbox_list *list,
-                                 struct lbox_admin_status *status_r) noexcept {
+static int lbox_admin_get_status(struct mail_storage* _storage, struct mailbox_list* list,
+                                 struct lbox_admin_status* status_r) noexcept {
   if (strcmp(_storage->name, LBOX_STORAGE_NAME) != 0) {
     return 0;
   }
   return lbox_guard(_storage, -1, [&] {
-    struct lbox_storage *storage = LBOX_STORAGE(_storage);
+    struct lbox_storage* storage = LBOX_STORAGE(_storage);
     if (lbox_storage_open(storage, list) < 0) {
       return -1;
     }

@@ -1,4 +1,5 @@
-// Reading messages: what Dovecot's cache does not know comes from the message's row (1 us), bodies from the store's packs.
+// Reading messages: what Dovecot's cache does not know comes from the message's row (1 us), bodies
+// from the store's packs.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -10,11 +11,13 @@
 
 namespace {
 
-struct index_mail *imail_of(struct mail *mail) { return reinterpret_cast<struct index_mail *>(mail); }
+struct index_mail* imail_of(struct mail* mail) {
+  return reinterpret_cast<struct index_mail*>(mail);
+}
 
 // The row of a saved message. Returns 0 or -1 (error set, or the mail marked expunged).
-int lookup_row(struct mail *mail, lbox::Message *row_r) {
-  struct lbox_mailbox *mbox = LBOX_MAILBOX(mail->box);
+int lookup_row(struct mail* mail, lbox::Message* row_r) {
+  struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
   mail->mail_metadata_accessed = true;
   auto row = lbox_store(mbox).Lookup(mbox->state->guid, mail->uid);
   if (!row.ok()) {
@@ -24,11 +27,11 @@ int lookup_row(struct mail *mail, lbox::Message *row_r) {
   return 0;
 }
 
-int lookup_extra(struct mail *mail, const lbox::Message &row, lbox::MessageExtra *extra_r) {
+int lookup_extra(struct mail* mail, const lbox::Message& row, lbox::MessageExtra* extra_r) {
   if (!row.has_extra) {
     return 0;
   }
-  struct lbox_mailbox *mbox = LBOX_MAILBOX(mail->box);
+  struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
   auto extra = lbox_store(mbox).LookupExtra(mbox->state->guid, mail->uid);
   if (!extra.ok()) {
     return lbox_fail_mail(mail, extra.status());
@@ -37,13 +40,14 @@ int lookup_extra(struct mail *mail, const lbox::Message &row, lbox::MessageExtra
   return 0;
 }
 
-bool find_saving(struct mail *mail, struct lbox_saving_mail *saving_r) {
+bool find_saving(struct mail* mail, struct lbox_saving_mail* saving_r) {
   return mail->saving && lbox_save_lookup(mail->transaction, mail->seq, saving_r);
 }
 
 // A copy that is not committed yet reads as its source.
-int open_saving(struct mail *mail, const struct lbox_saving_mail &saving, std::unique_ptr<lbox::BodyReader> *reader_r) {
-  lbox::Store &store = lbox_store(LBOX_MAILBOX(mail->box));
+int open_saving(struct mail* mail, const struct lbox_saving_mail& saving,
+                std::unique_ptr<lbox::BodyReader>* reader_r) {
+  lbox::Store& store = lbox_store(LBOX_MAILBOX(mail->box));
   auto reader = saving.staged != nullptr
                     ? store.OpenStaged(*saving.staged)
                     : store.OpenBody(saving.message->source_mailbox, saving.message->source_uid);
@@ -54,13 +58,15 @@ int open_saving(struct mail *mail, const struct lbox_saving_mail &saving, std::u
   return 0;
 }
 
-int saving_sizes(struct mail *mail, const struct lbox_saving_mail &saving, lbox_mailbox_state::Sizes *sizes_r) {
+int saving_sizes(struct mail* mail, const struct lbox_saving_mail& saving,
+                 lbox_mailbox_state::Sizes* sizes_r) {
   if (saving.staged != nullptr) {
-    *sizes_r = {static_cast<uint32_t>(saving.staged->physical_size()), static_cast<uint32_t>(saving.staged->virtual_size())};
+    *sizes_r = {static_cast<uint32_t>(saving.staged->physical_size()),
+                static_cast<uint32_t>(saving.staged->virtual_size())};
     return 0;
   }
-  const auto source =
-      lbox_store(LBOX_MAILBOX(mail->box)).Lookup(saving.message->source_mailbox, saving.message->source_uid);
+  const auto source = lbox_store(LBOX_MAILBOX(mail->box))
+                          .Lookup(saving.message->source_mailbox, saving.message->source_uid);
   if (!source.ok()) {
     return lbox_fail_mail(mail, source.status());
   }
@@ -68,8 +74,9 @@ int saving_sizes(struct mail *mail, const struct lbox_saving_mail &saving, lbox_
   return 0;
 }
 
-// Sizes from wherever they are known without reading the message. Returns 1 if known, 0 if the caller must read it, -1 on error.
-int lookup_sizes(struct mail *mail, lbox_mailbox_state::Sizes *sizes_r) {
+// Sizes from wherever they are known without reading the message. Returns 1 if known, 0 if the
+// caller must read it, -1 on error.
+int lookup_sizes(struct mail* mail, lbox_mailbox_state::Sizes* sizes_r) {
   struct lbox_saving_mail saving;
   if (find_saving(mail, &saving)) {
     return saving_sizes(mail, saving, sizes_r) < 0 ? -1 : 1;
@@ -77,7 +84,7 @@ int lookup_sizes(struct mail *mail, lbox_mailbox_state::Sizes *sizes_r) {
   if (mail->saving) {
     return 0;
   }
-  const auto &dying = LBOX_MAILBOX(mail->box)->state->dying;
+  const auto& dying = LBOX_MAILBOX(mail->box)->state->dying;
   if (const auto it = dying.find(mail->uid); it != dying.end()) {
     *sizes_r = it->second;
     return 1;
@@ -90,9 +97,10 @@ int lookup_sizes(struct mail *mail, lbox_mailbox_state::Sizes *sizes_r) {
   return 1;
 }
 
-// A body that is asked for is verified before the client is promised its size: a damaged message is a NO, not a broken answer.
-int open_stream(struct mail *mail, bool get_body) {
-  struct index_mail *imail = imail_of(mail);
+// A body that is asked for is verified before the client is promised its size: a damaged message is
+// a NO, not a broken answer.
+int open_stream(struct mail* mail, bool get_body) {
+  struct index_mail* imail = imail_of(mail);
   if (mail->lookup_abort != MAIL_LOOKUP_ABORT_NEVER) {
     mail_set_aborted(mail);
     return -1;
@@ -105,7 +113,7 @@ int open_stream(struct mail *mail, bool get_body) {
       return -1;
     }
   } else {
-    struct lbox_mailbox *mbox = LBOX_MAILBOX(mail->box);
+    struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
     auto opened = lbox_store(mbox).OpenBody(mbox->state->guid, mail->uid);
     if (!opened.ok()) {
       return lbox_fail_mail(mail, opened.status());
@@ -116,7 +124,7 @@ int open_stream(struct mail *mail, bool get_body) {
     }
   }
   mail->transaction->stats.open_lookup_count++;
-  struct istream *input = lbox_istream_create(std::move(reader));
+  struct istream* input = lbox_istream_create(std::move(reader));
   i_stream_set_name(input, t_strdup_printf("lbox %s UID %u", mail->box->vname, mail->uid));
   if (imail->mail.v.istream_opened != nullptr && imail->mail.v.istream_opened(mail, &input) < 0) {
     i_stream_unref(&input);
@@ -127,12 +135,14 @@ int open_stream(struct mail *mail, bool get_body) {
   return 0;
 }
 
-const char *guid_text(const lbox::Guid &guid, const std::string &original, struct index_mail *imail) {
-  return p_strdup(imail->mail.data_pool, original.empty() ? lbox::ToHex(guid).c_str() : original.c_str());
+const char* guid_text(const lbox::Guid& guid, const std::string& original,
+                      struct index_mail* imail) {
+  return p_strdup(imail->mail.data_pool,
+                  original.empty() ? lbox::ToHex(guid).c_str() : original.c_str());
 }
 
-int get_special(struct mail *mail, enum mail_fetch_field field, const char **value_r) {
-  struct index_mail *imail = imail_of(mail);
+int get_special(struct mail* mail, enum mail_fetch_field field, const char** value_r) {
+  struct index_mail* imail = imail_of(mail);
   lbox::Message row;
   lbox::MessageExtra extra;
   struct lbox_saving_mail saving;
@@ -141,7 +151,8 @@ int get_special(struct mail *mail, enum mail_fetch_field field, const char **val
     extra.original_guid = saving.message->original_guid;
     extra.pop3_uidl = saving.message->pop3_uidl;
     extra.pop3_order = saving.message->pop3_order;
-    if (field != MAIL_FETCH_GUID && field != MAIL_FETCH_UIDL_BACKEND && field != MAIL_FETCH_POP3_ORDER) {
+    if (field != MAIL_FETCH_GUID && field != MAIL_FETCH_UIDL_BACKEND &&
+        field != MAIL_FETCH_POP3_ORDER) {
       *value_r = "";  // not stored yet
       return 0;
     }
@@ -156,10 +167,12 @@ int get_special(struct mail *mail, enum mail_fetch_field field, const char **val
       *value_r = p_strdup(imail->mail.data_pool, extra.pop3_uidl.c_str());
       break;
     case MAIL_FETCH_POP3_ORDER:
-      *value_r = extra.pop3_order == 0 ? "" : p_strdup_printf(imail->mail.data_pool, "%u", extra.pop3_order);
+      *value_r = extra.pop3_order == 0
+                     ? ""
+                     : p_strdup_printf(imail->mail.data_pool, "%u", extra.pop3_order);
       break;
     case MAIL_FETCH_REFCOUNT: {
-      struct lbox_mailbox *mbox = LBOX_MAILBOX(mail->box);
+      struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
       const auto references = lbox_store(mbox).References(mbox->state->guid, mail->uid);
       if (!references.ok()) {
         return lbox_fail_mail(mail, references.status());
@@ -168,7 +181,8 @@ int get_special(struct mail *mail, enum mail_fetch_field field, const char **val
       break;
     }
     default:  // MAIL_FETCH_STORAGE_ID, MAIL_FETCH_REFCOUNT_ID
-      *value_r = p_strdup_printf(imail->mail.data_pool, "%llx", static_cast<unsigned long long>(row.body_id));
+      *value_r = p_strdup_printf(imail->mail.data_pool, "%llx",
+                                 static_cast<unsigned long long>(row.body_id));
       break;
   }
   return 0;
@@ -176,7 +190,7 @@ int get_special(struct mail *mail, enum mail_fetch_field field, const char **val
 
 extern "C" {
 
-static int lbox_mail_get_received_date(struct mail *mail, time_t *date_r) noexcept {
+static int lbox_mail_get_received_date(struct mail* mail, time_t* date_r) noexcept {
   if (index_mail_get_received_date(mail, date_r) == 0) {
     return 0;
   }
@@ -193,7 +207,7 @@ static int lbox_mail_get_received_date(struct mail *mail, time_t *date_r) noexce
   });
 }
 
-static int lbox_mail_get_save_date(struct mail *mail, time_t *date_r) noexcept {
+static int lbox_mail_get_save_date(struct mail* mail, time_t* date_r) noexcept {
   if (index_mail_get_save_date(mail, date_r) > 0) {
     return 1;
   }
@@ -210,8 +224,8 @@ static int lbox_mail_get_save_date(struct mail *mail, time_t *date_r) noexcept {
   });
 }
 
-static int lbox_mail_get_virtual_size(struct mail *mail, uoff_t *size_r) noexcept {
-  struct index_mail *imail = imail_of(mail);
+static int lbox_mail_get_virtual_size(struct mail* mail, uoff_t* size_r) noexcept {
+  struct index_mail* imail = imail_of(mail);
   if (index_mail_get_cached_virtual_size(imail, size_r)) {
     return 0;
   }
@@ -229,7 +243,7 @@ static int lbox_mail_get_virtual_size(struct mail *mail, uoff_t *size_r) noexcep
   });
 }
 
-static int lbox_mail_get_physical_size(struct mail *mail, uoff_t *size_r) noexcept {
+static int lbox_mail_get_physical_size(struct mail* mail, uoff_t* size_r) noexcept {
   if (index_mail_get_physical_size(mail, size_r) == 0) {
     return 0;
   }
@@ -244,9 +258,10 @@ static int lbox_mail_get_physical_size(struct mail *mail, uoff_t *size_r) noexce
   });
 }
 
-static int lbox_mail_get_stream(struct mail *mail, bool get_body, struct message_size *hdr_size, struct message_size *body_size,
-                                struct istream **stream_r) noexcept {
-  struct index_mail *imail = imail_of(mail);
+static int lbox_mail_get_stream(struct mail* mail, bool get_body, struct message_size* hdr_size,
+                                struct message_size* body_size,
+                                struct istream** stream_r) noexcept {
+  struct index_mail* imail = imail_of(mail);
   if (imail->data.stream == nullptr &&
       lbox_guard(mail->box->storage, -1, [&] { return open_stream(mail, get_body); }) < 0) {
     return -1;
@@ -254,7 +269,8 @@ static int lbox_mail_get_stream(struct mail *mail, bool get_body, struct message
   return index_mail_init_stream(imail, hdr_size, body_size, stream_r);
 }
 
-static int lbox_mail_get_special(struct mail *mail, enum mail_fetch_field field, const char **value_r) noexcept {
+static int lbox_mail_get_special(struct mail* mail, enum mail_fetch_field field,
+                                 const char** value_r) noexcept {
   switch (field) {
     case MAIL_FETCH_GUID:
     case MAIL_FETCH_UIDL_BACKEND:
@@ -268,9 +284,9 @@ static int lbox_mail_get_special(struct mail *mail, enum mail_fetch_field field,
   }
 }
 
-static void lbox_mail_update_pop3_uidl(struct mail *mail, const char *uidl) noexcept {
+static void lbox_mail_update_pop3_uidl(struct mail* mail, const char* uidl) noexcept {
   lbox_guard(mail->box->storage, 0, [&] {
-    struct lbox_mailbox *mbox = LBOX_MAILBOX(mail->box);
+    struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
     lbox::Change change;
     change.kind = lbox::Change::Kind::kPop3Uidl;
     change.uid1 = change.uid2 = mail->uid;
@@ -280,7 +296,7 @@ static void lbox_mail_update_pop3_uidl(struct mail *mail, const char *uidl) noex
   });
 }
 
-static void lbox_mail_expunge(struct mail *mail) noexcept {
+static void lbox_mail_expunge(struct mail* mail) noexcept {
   // The index calls a commit's wish to expunge just another change.
   LBOX_MAILBOX(mail->box)->state->expunge_requested = true;
   index_mail_expunge(mail);

@@ -9,8 +9,9 @@
 #include "plugin/lbox-sync.h"
 #include "plugin/series.h"
 
-bool lbox_mailbox_read_header(struct lbox_mailbox *mbox, struct mail_index_view *view, struct lbox_index_header *hdr_r) {
-  const void *data = nullptr;
+bool lbox_mailbox_read_header(struct lbox_mailbox* mbox, struct mail_index_view* view,
+                              struct lbox_index_header* hdr_r) {
+  const void* data = nullptr;
   size_t size = 0;
   mail_index_get_header_ext(view, mbox->hdr_ext_id, &data, &size);
   if (size < sizeof(*hdr_r)) {
@@ -20,7 +21,8 @@ bool lbox_mailbox_read_header(struct lbox_mailbox *mbox, struct mail_index_view 
   return !guid_128_is_empty(hdr_r->mailbox_guid);
 }
 
-void lbox_mailbox_write_header(struct lbox_mailbox *mbox, struct mail_index_transaction *trans, uint64_t change) {
+void lbox_mailbox_write_header(struct lbox_mailbox* mbox, struct mail_index_transaction* trans,
+                               uint64_t change) {
   struct lbox_index_header hdr {};
   memcpy(hdr.mailbox_guid, mbox->state->guid.bytes.data(), sizeof(hdr.mailbox_guid));
   hdr.change = change;
@@ -29,8 +31,8 @@ void lbox_mailbox_write_header(struct lbox_mailbox *mbox, struct mail_index_tran
 
 namespace {
 
-int check_existence(struct mailbox *box) {
-  const char *path = nullptr;
+int check_existence(struct mailbox* box) {
+  const char* path = nullptr;
   struct stat st;
   if (lbox_series_iter_from_index_dir(box->list)) {
     if (mailbox_get_path_to(box, MAILBOX_LIST_PATH_TYPE_INDEX, &path) < 0) {
@@ -46,15 +48,17 @@ int check_existence(struct mailbox *box) {
     return 0;
   }
   if (errno == ENOENT || errno == ENAMETOOLONG || errno == ENOTDIR) {
-    mail_storage_set_error(box->storage, MAIL_ERROR_NOTFOUND, T_MAIL_ERR_MAILBOX_NOT_FOUND(box->vname));
+    mail_storage_set_error(box->storage, MAIL_ERROR_NOTFOUND,
+                           T_MAIL_ERR_MAILBOX_NOT_FOUND(box->vname));
   } else {
     mailbox_set_critical(box, "stat(%s) failed: %m", path);
   }
   return -1;
 }
 
-// Finds the GUID where it is kept: the index, or what outlives the index. Returns 1 if found, 0 if not, -1 on error.
-int find_guid(struct lbox_mailbox *mbox, lbox::Guid *guid_r) {
+// Finds the GUID where it is kept: the index, or what outlives the index. Returns 1 if found, 0 if
+// not, -1 on error.
+int find_guid(struct lbox_mailbox* mbox, lbox::Guid* guid_r) {
   struct lbox_index_header hdr;
   if (lbox_mailbox_read_header(mbox, mbox->box.view, &hdr)) {
     *guid_r = lbox_guid_from(hdr.mailbox_guid);
@@ -63,9 +67,10 @@ int find_guid(struct lbox_mailbox *mbox, lbox::Guid *guid_r) {
   return lbox_guid_file_read(&mbox->box, guid_r);
 }
 
-// Makes the mailbox's row in the store unless it exists, and brings the index in step. `update` may be NULL.
-int create_indexes(struct lbox_mailbox *mbox, const struct mailbox_update *update) {
-  struct mailbox *box = &mbox->box;
+// Makes the mailbox's row in the store unless it exists, and brings the index in step. `update` may
+// be NULL.
+int create_indexes(struct lbox_mailbox* mbox, const struct mailbox_update* update) {
+  struct mailbox* box = &mbox->box;
   lbox::Guid guid;
   const int ret = find_guid(mbox, &guid);
   if (ret < 0) {
@@ -93,21 +98,24 @@ int create_indexes(struct lbox_mailbox *mbox, const struct mailbox_update *updat
     create.modseq_ceiling = update->min_highest_modseq;
   }
   if (create.uid_validity == 0) {
-    const char *dir = mailbox_list_get_root_forced(box->list, MAILBOX_LIST_PATH_TYPE_CONTROL);
-    create.uid_validity = mailbox_uidvalidity_next(box->list, t_strconcat(dir, "/lbox-uidvalidity", nullptr));
+    const char* dir = mailbox_list_get_root_forced(box->list, MAILBOX_LIST_PATH_TYPE_CONTROL);
+    create.uid_validity =
+        mailbox_uidvalidity_next(box->list, t_strconcat(dir, "/lbox-uidvalidity", nullptr));
   }
   return lbox_sync_create(mbox, create);
 }
 
-int open_mailbox(struct lbox_mailbox *mbox) {
-  struct mailbox *box = &mbox->box;
+int open_mailbox(struct lbox_mailbox* mbox) {
+  struct mailbox* box = &mbox->box;
   if (check_existence(box) < 0 || lbox_storage_open(mbox->storage, box->list) < 0 ||
       index_storage_mailbox_open(box, false) < 0) {
     return -1;
   }
   // The index is a cache of the store: what must be durable is durable there.
-  mail_index_set_fsync_mode(box->index, FSYNC_MODE_NEVER, static_cast<enum mail_index_fsync_mask>(0));
-  mbox->hdr_ext_id = mail_index_ext_register(box->index, "lbox-hdr", sizeof(struct lbox_index_header), 0, 0);
+  mail_index_set_fsync_mode(box->index, FSYNC_MODE_NEVER,
+                            static_cast<enum mail_index_fsync_mask>(0));
+  mbox->hdr_ext_id =
+      mail_index_ext_register(box->index, "lbox-hdr", sizeof(struct lbox_index_header), 0, 0);
   if (box->creating) {
     return 0;
   }
@@ -120,7 +128,8 @@ int open_mailbox(struct lbox_mailbox *mbox) {
     mbox->state->guid = guid;
     const auto info = lbox_store(mbox).GetMailbox(guid);
     if (info.ok()) {
-      if (mail_index_get_header(box->view)->uid_validity == 0 && lbox_sync(mbox, LBOX_SYNC_FORCE) < 0) {
+      if (mail_index_get_header(box->view)->uid_validity == 0 &&
+          lbox_sync(mbox, LBOX_SYNC_FORCE) < 0) {
         return -1;
       }
       return 0;
@@ -133,7 +142,7 @@ int open_mailbox(struct lbox_mailbox *mbox) {
   return create_indexes(mbox, nullptr);
 }
 
-int update_mailbox(struct lbox_mailbox *mbox, const struct mailbox_update *update) {
+int update_mailbox(struct lbox_mailbox* mbox, const struct mailbox_update* update) {
   lbox::MailboxUpdate change;
   if (!guid_128_is_empty(update->mailbox_guid)) {
     change.guid = lbox_guid_from(update->mailbox_guid);
@@ -150,8 +159,8 @@ int update_mailbox(struct lbox_mailbox *mbox, const struct mailbox_update *updat
   return lbox_sync_update(mbox, change, update->min_highest_modseq);
 }
 
-int delete_mailbox(struct lbox_mailbox *mbox) {
-  struct mailbox *box = &mbox->box;
+int delete_mailbox(struct lbox_mailbox* mbox) {
+  struct mailbox* box = &mbox->box;
   const int ret = index_storage_mailbox_delete_pre(box);
   if (ret <= 0) {
     return ret;
@@ -165,21 +174,22 @@ int delete_mailbox(struct lbox_mailbox *mbox) {
 }
 
 // Gives the renamed mailbox and all below it their new names in the store.
-int rename_in_store(struct mailbox *src, struct mailbox *dest) {
-  struct lbox_storage *storage = LBOX_STORAGE(dest->storage);
+int rename_in_store(struct mailbox* src, struct mailbox* dest) {
+  struct lbox_storage* storage = LBOX_STORAGE(dest->storage);
   if (lbox_storage_open(storage, dest->list) < 0) {
     return -1;
   }
-  lbox::Store &store = *storage->state->store;
+  lbox::Store& store = *storage->state->store;
   const std::string from = lbox_mailbox_store_name(src);
   const std::string to = lbox_mailbox_store_name(dest);
   const auto boxes = store.ListMailboxes();
   if (!boxes.ok()) {
     return lbox_fail(dest->storage, dest->event, boxes.status());
   }
-  for (const lbox::MailboxInfo &info : *boxes) {
+  for (const lbox::MailboxInfo& info : *boxes) {
     const bool self = info.name == from;
-    const bool child = info.name.size() > from.size() && info.name.starts_with(from) && info.name[from.size()] == '\0';
+    const bool child = info.name.size() > from.size() && info.name.starts_with(from) &&
+                       info.name[from.size()] == '\0';
     if (self || child) {
       lbox::MailboxUpdate update;
       update.name = to + info.name.substr(from.size());
@@ -195,10 +205,10 @@ int rename_in_store(struct mailbox *src, struct mailbox *dest) {
 
 extern "C" {
 
-struct mailbox *lbox_mailbox_alloc(struct mail_storage *storage, struct mailbox_list *list, const char *vname,
-                                   enum mailbox_flags flags) noexcept {
+struct mailbox* lbox_mailbox_alloc(struct mail_storage* storage, struct mailbox_list* list,
+                                   const char* vname, enum mailbox_flags flags) noexcept {
   const pool_t pool = pool_alloconly_create("lbox mailbox", 1024 * 3);
-  auto *mbox = p_new(pool, struct lbox_mailbox, 1);
+  auto* mbox = p_new(pool, struct lbox_mailbox, 1);
   mbox->box = lbox_mailbox_class;
   mbox->box.pool = pool;
   mbox->box.storage = storage;
@@ -206,17 +216,18 @@ struct mailbox *lbox_mailbox_alloc(struct mail_storage *storage, struct mailbox_
   mbox->box.mail_vfuncs = &lbox_mail_vfuncs;
   mbox->storage = LBOX_STORAGE(storage);
   mbox->state = new lbox_mailbox_state;
-  // lazy_expunge asks for none, but other processes look at these files to see what has changed; dbox makes them, too.
+  // lazy_expunge asks for none, but other processes look at these files to see what has changed;
+  // dbox makes them, too.
   flags = static_cast<enum mailbox_flags>(flags & ~MAILBOX_FLAG_NO_INDEX_FILES);
   index_storage_mailbox_alloc(&mbox->box, vname, flags, MAIL_INDEX_PREFIX);
   return &mbox->box;
 }
 
-static int lbox_mailbox_open(struct mailbox *box) noexcept {
+static int lbox_mailbox_open(struct mailbox* box) noexcept {
   return lbox_guard(box->storage, -1, [&] { return open_mailbox(LBOX_MAILBOX(box)); });
 }
 
-static void lbox_mailbox_close(struct mailbox *box) noexcept {
+static void lbox_mailbox_close(struct mailbox* box) noexcept {
   lbox_guard(box->storage, 0, [&] {
     lbox_sync_pending_flags(LBOX_MAILBOX(box));
     return 0;
@@ -224,13 +235,14 @@ static void lbox_mailbox_close(struct mailbox *box) noexcept {
   index_storage_mailbox_close(box);
 }
 
-static void lbox_mailbox_free(struct mailbox *box) noexcept {
+static void lbox_mailbox_free(struct mailbox* box) noexcept {
   delete LBOX_MAILBOX(box)->state;
   LBOX_MAILBOX(box)->state = nullptr;
   index_storage_mailbox_free(box);
 }
 
-static int lbox_mailbox_create(struct mailbox *box, const struct mailbox_update *update, bool directory) noexcept {
+static int lbox_mailbox_create(struct mailbox* box, const struct mailbox_update* update,
+                               bool directory) noexcept {
   return lbox_guard(box->storage, -1, [&] {
     if (const int ret = index_storage_mailbox_create(box, directory); ret <= 0) {
       return ret;
@@ -238,7 +250,8 @@ static int lbox_mailbox_create(struct mailbox *box, const struct mailbox_update 
     if (mailbox_open(box) < 0) {
       return -1;
     }
-    if (mail_index_get_header(box->view)->uid_validity != 0 && !box->storage->rebuilding_list_index) {
+    if (mail_index_get_header(box->view)->uid_validity != 0 &&
+        !box->storage->rebuilding_list_index) {
       mail_storage_set_error(box->storage, MAIL_ERROR_EXISTS, "Mailbox already exists");
       return -1;
     }
@@ -246,7 +259,7 @@ static int lbox_mailbox_create(struct mailbox *box, const struct mailbox_update 
   });
 }
 
-static int lbox_mailbox_update(struct mailbox *box, const struct mailbox_update *update) noexcept {
+static int lbox_mailbox_update(struct mailbox* box, const struct mailbox_update* update) noexcept {
   return lbox_guard(box->storage, -1, [&] {
     if (!box->opened && mailbox_open(box) < 0) {
       return -1;
@@ -258,11 +271,11 @@ static int lbox_mailbox_update(struct mailbox *box, const struct mailbox_update 
   });
 }
 
-static int lbox_mailbox_delete(struct mailbox *box) noexcept {
+static int lbox_mailbox_delete(struct mailbox* box) noexcept {
   return lbox_guard(box->storage, -1, [&] { return delete_mailbox(LBOX_MAILBOX(box)); });
 }
 
-static int lbox_mailbox_rename(struct mailbox *src, struct mailbox *dest) noexcept {
+static int lbox_mailbox_rename(struct mailbox* src, struct mailbox* dest) noexcept {
   return lbox_guard(src->storage, -1, [&] {
     if (index_storage_mailbox_rename(src, dest) < 0) {
       return -1;
@@ -271,8 +284,8 @@ static int lbox_mailbox_rename(struct mailbox *src, struct mailbox *dest) noexce
   });
 }
 
-static int lbox_mailbox_get_metadata(struct mailbox *box, enum mailbox_metadata_items items,
-                                     struct mailbox_metadata *metadata_r) noexcept {
+static int lbox_mailbox_get_metadata(struct mailbox* box, enum mailbox_metadata_items items,
+                                     struct mailbox_metadata* metadata_r) noexcept {
   if (index_mailbox_get_metadata(box, items, metadata_r) < 0) {
     return -1;
   }
@@ -282,8 +295,8 @@ static int lbox_mailbox_get_metadata(struct mailbox *box, enum mailbox_metadata_
   return 0;
 }
 
-static void lbox_mailbox_notify_changes(struct mailbox *box) noexcept {
-  const char *dir = nullptr;
+static void lbox_mailbox_notify_changes(struct mailbox* box) noexcept {
+  const char* dir = nullptr;
   if (box->notify_callback == nullptr) {
     mailbox_watch_remove_all(box);
   } else if (mailbox_get_path_to(box, MAILBOX_LIST_PATH_TYPE_INDEX, &dir) > 0) {

@@ -22,26 +22,29 @@ struct Saving {
 // Dovecot's part first: it passes pointers to it.
 struct SaveContext {
   struct mail_save_context ctx {};
-  struct lbox_mailbox *mbox = nullptr;
+  struct lbox_mailbox* mbox = nullptr;
   std::vector<Saving> mails;
   // The message coming in.
   std::unique_ptr<lbox::BodyWriter> writer;
-  struct istream *input = nullptr;
-  struct ostream *output = nullptr;
+  struct istream* input = nullptr;
+  struct ostream* output = nullptr;
   uint32_t seq = 0;
   bool failed = false;
   bool finished = true;
   // The commit under way.
-  struct lbox_sync_context *sync = nullptr;
+  struct lbox_sync_context* sync = nullptr;
 };
 
-SaveContext *from(struct mail_save_context *ctx) { return reinterpret_cast<SaveContext *>(ctx); }
+SaveContext* from(struct mail_save_context* ctx) {
+  return reinterpret_cast<SaveContext*>(ctx);
+}
 
-void add_to_index(SaveContext *ctx) {
-  struct mail_save_data *data = &ctx->ctx.data;
-  struct mail_index_transaction *trans = ctx->ctx.transaction->itrans;
+void add_to_index(SaveContext* ctx) {
+  struct mail_save_data* data = &ctx->ctx.data;
+  struct mail_index_transaction* trans = ctx->ctx.transaction->itrans;
   mail_index_append(trans, data->uid, &ctx->seq);
-  mail_index_update_flags(trans, ctx->seq, MODIFY_REPLACE, static_cast<enum mail_flags>(data->flags & ~MAIL_RECENT));
+  mail_index_update_flags(trans, ctx->seq, MODIFY_REPLACE,
+                          static_cast<enum mail_flags>(data->flags & ~MAIL_RECENT));
   if (data->keywords != nullptr) {
     mail_index_update_keywords(trans, ctx->seq, MODIFY_REPLACE, data->keywords);
   }
@@ -50,8 +53,8 @@ void add_to_index(SaveContext *ctx) {
   }
 }
 
-lbox::Cause cause_of(const SaveContext *ctx) {
-  const struct mailbox *box = &ctx->mbox->box;
+lbox::Cause cause_of(const SaveContext* ctx) {
+  const struct mailbox* box = &ctx->mbox->box;
   if (ctx->ctx.copying_or_moving) {
     return lbox::Cause::kCopy;
   }
@@ -62,7 +65,7 @@ lbox::Cause cause_of(const SaveContext *ctx) {
   return (box->flags & MAILBOX_FLAG_SAVEONLY) != 0 ? lbox::Cause::kDelivered : lbox::Cause::kImap;
 }
 
-void set_guid(lbox::NewMessage *message, const char *guid) {
+void set_guid(lbox::NewMessage* message, const char* guid) {
   guid_128_t bytes;
   if (guid == nullptr) {
     guid_128_generate(bytes);
@@ -77,10 +80,11 @@ void set_guid(lbox::NewMessage *message, const char *guid) {
 }
 
 // What both saved and copied messages take from Dovecot's save data.
-void fill_message(const SaveContext *ctx, lbox::NewMessage *message) {
-  const struct mail_save_data *data = &ctx->ctx.data;
+void fill_message(const SaveContext* ctx, lbox::NewMessage* message) {
+  const struct mail_save_data* data = &ctx->ctx.data;
   message->wanted_uid = data->uid;
-  message->saved = static_cast<uint32_t>(data->save_date != static_cast<time_t>(-1) ? data->save_date : ioloop_time);
+  message->saved = static_cast<uint32_t>(
+      data->save_date != static_cast<time_t>(-1) ? data->save_date : ioloop_time);
   message->flags = static_cast<uint8_t>(data->flags & MAIL_FLAGS_NONRECENT);
   message->keywords = lbox_keyword_names(ctx->mbox->box.index, data->keywords);
   if (data->pop3_uidl != nullptr) {
@@ -92,8 +96,8 @@ void fill_message(const SaveContext *ctx, lbox::NewMessage *message) {
   message->cause = cause_of(ctx);
 }
 
-int finish_output(SaveContext *ctx) {
-  struct mail_save_data *data = &ctx->ctx.data;
+int finish_output(SaveContext* ctx) {
+  struct mail_save_data* data = &ctx->ctx.data;
   if (lbox_ostream_start(ctx->output, data->output != ctx->output) < 0) {
     return -1;
   }
@@ -114,9 +118,9 @@ int finish_output(SaveContext *ctx) {
   return ret < 0 ? -1 : 0;
 }
 
-int stage(SaveContext *ctx) {
-  struct mail_save_data *data = &ctx->ctx.data;
-  struct mail *dest_mail = ctx->ctx.dest_mail;
+int stage(SaveContext* ctx) {
+  struct mail_save_data* data = &ctx->ctx.data;
+  struct mail* dest_mail = ctx->ctx.dest_mail;
   uoff_t virtual_size = 0;
   if (mail_get_virtual_size(dest_mail, &virtual_size) < 0) {
     return -1;
@@ -135,7 +139,7 @@ int stage(SaveContext *ctx) {
   return 0;
 }
 
-int finish(SaveContext *ctx) {
+int finish(SaveContext* ctx) {
   ctx->finished = true;
   if (ctx->output == nullptr) {
     return -1;
@@ -143,14 +147,15 @@ int finish(SaveContext *ctx) {
   if (!ctx->failed && finish_output(ctx) < 0) {
     ctx->failed = true;
   }
-  if (const lbox::Status &status = lbox_ostream_status(ctx->output); !status.ok()) {
+  if (const lbox::Status& status = lbox_ostream_status(ctx->output); !status.ok()) {
     lbox_fail(ctx->mbox->box.storage, ctx->mbox->box.event, status);
     ctx->failed = true;
   }
   if (ctx->ctx.data.save_date != static_cast<time_t>(-1)) {
     // Or Dovecot's cache would say now.
     const auto saved = static_cast<uint32_t>(ctx->ctx.data.save_date);
-    index_mail_cache_add(reinterpret_cast<struct index_mail *>(ctx->ctx.dest_mail), MAIL_CACHE_SAVE_DATE, &saved, sizeof(saved));
+    index_mail_cache_add(reinterpret_cast<struct index_mail*>(ctx->ctx.dest_mail),
+                         MAIL_CACHE_SAVE_DATE, &saved, sizeof(saved));
   }
   index_mail_cache_parse_deinit(ctx->ctx.dest_mail, ctx->ctx.data.received_date, !ctx->failed);
   if (!ctx->failed && stage(ctx) < 0) {
@@ -173,7 +178,7 @@ int finish(SaveContext *ctx) {
   return 0;
 }
 
-void release(SaveContext *ctx) {
+void release(SaveContext* ctx) {
   if (!ctx->finished) {
     lbox_save_cancel(&ctx->ctx);
   }
@@ -183,8 +188,8 @@ void release(SaveContext *ctx) {
   delete ctx;
 }
 
-int begin_save(SaveContext *ctx, struct istream *input) {
-  struct mail_save_context *_ctx = &ctx->ctx;
+int begin_save(SaveContext* ctx, struct istream* input) {
+  struct mail_save_context* _ctx = &ctx->ctx;
   auto writer = lbox_store(ctx->mbox).NewBody();
   if (!writer.ok()) {
     return lbox_fail(ctx->mbox->box.storage, ctx->mbox->box.event, writer.status());
@@ -194,8 +199,9 @@ int begin_save(SaveContext *ctx, struct istream *input) {
   ctx->finished = false;
   add_to_index(ctx);
   mail_set_seq_saving(_ctx->dest_mail, ctx->seq);
-  struct istream *converted =
-      ctx->mbox->box.storage->set->mail_save_crlf ? i_stream_create_crlf(input) : i_stream_create_lf(input);
+  struct istream* converted = ctx->mbox->box.storage->set->mail_save_crlf
+                                  ? i_stream_create_crlf(input)
+                                  : i_stream_create_lf(input);
   ctx->input = index_mail_cache_parse_init(_ctx->dest_mail, converted);
   i_stream_unref(&converted);
   ctx->output = lbox_ostream_create(ctx->writer.get());
@@ -208,13 +214,13 @@ int begin_save(SaveContext *ctx, struct istream *input) {
 }
 
 // COPY within the store. Returns 1 if done, 0 if the message must be saved anew, -1 on error.
-int copy_by_reference(SaveContext *ctx, struct mail *mail) {
-  struct mail_save_context *_ctx = &ctx->ctx;
-  if (mail->box->storage != _ctx->transaction->box->storage || _ctx->transaction->box->disable_reflink_copy_to ||
-      mail->saving) {
+int copy_by_reference(SaveContext* ctx, struct mail* mail) {
+  struct mail_save_context* _ctx = &ctx->ctx;
+  if (mail->box->storage != _ctx->transaction->box->storage ||
+      _ctx->transaction->box->disable_reflink_copy_to || mail->saving) {
     return 0;
   }
-  struct lbox_mailbox *src = LBOX_MAILBOX(mail->box);
+  struct lbox_mailbox* src = LBOX_MAILBOX(mail->box);
   const auto source = lbox_store(src).Lookup(src->state->guid, mail->uid);
   if (!source.ok()) {
     return lbox_fail_mail(mail, source.status());
@@ -228,7 +234,7 @@ int copy_by_reference(SaveContext *ctx, struct mail *mail) {
     extra = std::move(*found);
   }
   Saving saving;
-  lbox::NewMessage &message = saving.message;
+  lbox::NewMessage& message = saving.message;
   message.pop3_uidl = extra.pop3_uidl;
   message.pop3_order = extra.pop3_order;
   fill_message(ctx, &message);
@@ -240,7 +246,8 @@ int copy_by_reference(SaveContext *ctx, struct mail *mail) {
     message.guid = source->guid;
     message.original_guid = extra.original_guid;
   }
-  message.received = _ctx->data.received_date != static_cast<time_t>(-1) ? _ctx->data.received_date : source->received;
+  message.received = _ctx->data.received_date != static_cast<time_t>(-1) ? _ctx->data.received_date
+                                                                         : source->received;
   add_to_index(ctx);
   saving.seq = ctx->seq;
   index_copy_cache_fields(_ctx, mail, ctx->seq);
@@ -249,21 +256,22 @@ int copy_by_reference(SaveContext *ctx, struct mail *mail) {
   return 1;
 }
 
-int commit_pre(SaveContext *ctx) {
-  struct mailbox_transaction_context *t = ctx->ctx.transaction;
-  struct mailbox *box = &ctx->mbox->box;
+int commit_pre(SaveContext* ctx) {
+  struct mailbox_transaction_context* t = ctx->ctx.transaction;
+  struct mailbox* box = &ctx->mbox->box;
   if (lbox_sync_begin_save(ctx->mbox, &ctx->sync) < 0) {
     return -1;
   }
-  const struct mail_index_header *hdr = mail_index_get_header(ctx->sync->view);
+  const struct mail_index_header* hdr = mail_index_get_header(ctx->sync->view);
   std::vector<lbox::NewMessage> messages;
   messages.reserve(ctx->mails.size());
-  for (Saving &saving : ctx->mails) {
+  for (Saving& saving : ctx->mails) {
     saving.message.staged = saving.staged.get();
     messages.push_back(saving.message);
   }
   // Durable after this: every message of the transaction.
-  const auto saved = lbox_store(ctx->mbox).Save(ctx->mbox->state->guid, hdr->next_uid, messages, ctx->sync->changes);
+  const auto saved = lbox_store(ctx->mbox).Save(ctx->mbox->state->guid, hdr->next_uid, messages,
+                                                ctx->sync->changes);
   if (!saved.ok()) {
     return lbox_fail(box->storage, box->event, saved.status());
   }
@@ -278,13 +286,15 @@ int commit_pre(SaveContext *ctx) {
 
 }  // namespace
 
-bool lbox_save_lookup(struct mailbox_transaction_context *t, uint32_t seq, struct lbox_saving_mail *mail_r) {
+bool lbox_save_lookup(struct mailbox_transaction_context* t, uint32_t seq,
+                      struct lbox_saving_mail* mail_r) {
   if (t->save_ctx == nullptr) {
     return false;
   }
-  SaveContext *ctx = from(t->save_ctx);
-  const auto it = std::lower_bound(ctx->mails.begin(), ctx->mails.end(), seq,
-                                   [](const Saving &saving, uint32_t value) { return saving.seq < value; });
+  SaveContext* ctx = from(t->save_ctx);
+  const auto it =
+      std::lower_bound(ctx->mails.begin(), ctx->mails.end(), seq,
+                       [](const Saving& saving, uint32_t value) { return saving.seq < value; });
   if (it == ctx->mails.end() || it->seq != seq) {
     return false;
   }
@@ -293,10 +303,10 @@ bool lbox_save_lookup(struct mailbox_transaction_context *t, uint32_t seq, struc
   return true;
 }
 
-struct mail_save_context *lbox_save_alloc(struct mailbox_transaction_context *t) noexcept {
+struct mail_save_context* lbox_save_alloc(struct mailbox_transaction_context* t) noexcept {
   i_assert((t->flags & MAILBOX_TRANSACTION_FLAG_EXTERNAL) != 0);
   if (t->save_ctx == nullptr) {
-    auto *ctx = new SaveContext;
+    auto* ctx = new SaveContext;
     ctx->mbox = LBOX_MAILBOX(t->box);
     ctx->ctx.transaction = t;
     t->save_ctx = &ctx->ctx;
@@ -304,19 +314,20 @@ struct mail_save_context *lbox_save_alloc(struct mailbox_transaction_context *t)
   return t->save_ctx;
 }
 
-int lbox_save_begin(struct mail_save_context *_ctx, struct istream *input) noexcept {
-  return lbox_guard(_ctx->transaction->box->storage, -1, [&] { return begin_save(from(_ctx), input); });
+int lbox_save_begin(struct mail_save_context* _ctx, struct istream* input) noexcept {
+  return lbox_guard(_ctx->transaction->box->storage, -1,
+                    [&] { return begin_save(from(_ctx), input); });
 }
 
-int lbox_save_continue(struct mail_save_context *_ctx) noexcept {
+int lbox_save_continue(struct mail_save_context* _ctx) noexcept {
   return lbox_guard(_ctx->transaction->box->storage, -1, [&] {
-    SaveContext *ctx = from(_ctx);
+    SaveContext* ctx = from(_ctx);
     if (ctx->failed) {
       return -1;
     }
     if (lbox_ostream_start(ctx->output, _ctx->data.output != ctx->output) < 0 ||
         index_storage_save_continue(_ctx, ctx->input, _ctx->dest_mail) < 0) {
-      if (const lbox::Status &status = lbox_ostream_status(ctx->output); !status.ok()) {
+      if (const lbox::Status& status = lbox_ostream_status(ctx->output); !status.ok()) {
         lbox_fail(ctx->mbox->box.storage, ctx->mbox->box.event, status);
       }
       ctx->failed = true;
@@ -326,20 +337,21 @@ int lbox_save_continue(struct mail_save_context *_ctx) noexcept {
   });
 }
 
-int lbox_save_finish(struct mail_save_context *_ctx) noexcept {
-  const int ret = lbox_guard(_ctx->transaction->box->storage, -1, [&] { return finish(from(_ctx)); });
+int lbox_save_finish(struct mail_save_context* _ctx) noexcept {
+  const int ret =
+      lbox_guard(_ctx->transaction->box->storage, -1, [&] { return finish(from(_ctx)); });
   index_save_context_free(_ctx);
   return ret;
 }
 
-void lbox_save_cancel(struct mail_save_context *_ctx) noexcept {
+void lbox_save_cancel(struct mail_save_context* _ctx) noexcept {
   from(_ctx)->failed = true;
   (void)lbox_save_finish(_ctx);
 }
 
-int lbox_copy(struct mail_save_context *_ctx, struct mail *mail) noexcept {
-  const int ret =
-      lbox_guard(_ctx->transaction->box->storage, -1, [&] { return copy_by_reference(from(_ctx), mail); });
+int lbox_copy(struct mail_save_context* _ctx, struct mail* mail) noexcept {
+  const int ret = lbox_guard(_ctx->transaction->box->storage, -1,
+                             [&] { return copy_by_reference(from(_ctx), mail); });
   if (ret == 0) {
     return mail_storage_copy(_ctx, mail);
   }
@@ -347,8 +359,8 @@ int lbox_copy(struct mail_save_context *_ctx, struct mail *mail) noexcept {
   return ret > 0 ? 0 : -1;
 }
 
-int lbox_transaction_save_commit_pre(struct mail_save_context *_ctx) noexcept {
-  SaveContext *ctx = from(_ctx);
+int lbox_transaction_save_commit_pre(struct mail_save_context* _ctx) noexcept {
+  SaveContext* ctx = from(_ctx);
   i_assert(ctx->finished);
   const int ret = lbox_guard(_ctx->transaction->box->storage, -1, [&] { return commit_pre(ctx); });
   if (ret < 0) {
@@ -357,9 +369,9 @@ int lbox_transaction_save_commit_pre(struct mail_save_context *_ctx) noexcept {
   return ret;
 }
 
-void lbox_transaction_save_commit_post(struct mail_save_context *_ctx,
-                                       struct mail_index_transaction_commit_result *result) noexcept {
-  SaveContext *ctx = from(_ctx);
+void lbox_transaction_save_commit_post(
+    struct mail_save_context* _ctx, struct mail_index_transaction_commit_result* result) noexcept {
+  SaveContext* ctx = from(_ctx);
   _ctx->transaction = nullptr;  // freed already
   mail_index_sync_set_commit_result(ctx->sync->index_sync, result);
   lbox_guard(ctx->mbox->box.storage, 0, [&] {
@@ -370,4 +382,6 @@ void lbox_transaction_save_commit_post(struct mail_save_context *_ctx,
   release(ctx);
 }
 
-void lbox_transaction_save_rollback(struct mail_save_context *_ctx) noexcept { release(from(_ctx)); }
+void lbox_transaction_save_rollback(struct mail_save_context* _ctx) noexcept {
+  release(from(_ctx));
+}

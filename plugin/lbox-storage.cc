@@ -12,13 +12,14 @@
 namespace {
 
 constexpr char kStoreDirName[] = "store";
-// Longest that freeing disk may hold up a process that serves a client, and longest at the end of its session (docs/design.md).
+// Longest that freeing disk may hold up a process that serves a client, and longest at the end of
+// its session (docs/design.md).
 constexpr std::chrono::milliseconds kUpkeepStep{50};
 constexpr std::chrono::milliseconds kUpkeepAtEnd{1000};
 constexpr unsigned int kUpkeepDelayMs = 20;
 constexpr unsigned int kFlushDelayMs = 1000;
 
-void upkeep_step(struct lbox_storage *storage) {
+void upkeep_step(struct lbox_storage* storage) {
   const auto more = storage->state->store->Maintain(kUpkeepStep);
   if (!more.ok()) {
     e_error(storage->storage.event, "lbox: freeing disk: %s", more.status().message().c_str());
@@ -30,19 +31,19 @@ void upkeep_step(struct lbox_storage *storage) {
 
 extern "C" {
 
-static void lbox_storage_upkeep_timeout(void *context) noexcept {
-  auto *storage = static_cast<struct lbox_storage *>(context);
+static void lbox_storage_upkeep_timeout(void* context) noexcept {
+  auto* storage = static_cast<struct lbox_storage*>(context);
   lbox_guard(&storage->storage, 0, [&] {
     upkeep_step(storage);
     return 0;
   });
 }
 
-static void lbox_storage_flush_timeout(void *context) noexcept {
-  auto *storage = static_cast<struct lbox_storage *>(context);
+static void lbox_storage_flush_timeout(void* context) noexcept {
+  auto* storage = static_cast<struct lbox_storage*>(context);
   lbox_guard(&storage->storage, 0, [&] {
     timeout_remove(&storage->state->to_flush);
-    for (struct mailbox *box = storage->storage.mailboxes; box != nullptr; box = box->next) {
+    for (struct mailbox* box = storage->storage.mailboxes; box != nullptr; box = box->next) {
       lbox_sync_pending_flags(LBOX_MAILBOX(box));
     }
     return 0;
@@ -58,47 +59,51 @@ struct event_category lbox_event_category = {
     .name = "lbox",
 };
 
-struct mail_storage *lbox_storage_alloc(void) noexcept {
+struct mail_storage* lbox_storage_alloc(void) noexcept {
   const pool_t pool = pool_alloconly_create("lbox storage", 1024);
-  auto *storage = p_new(pool, struct lbox_storage, 1);
+  auto* storage = p_new(pool, struct lbox_storage, 1);
   storage->storage = lbox_storage_class;
   storage->storage.pool = pool;
   storage->state = new lbox_storage_state;
   return &storage->storage;
 }
 
-int lbox_storage_create(struct mail_storage *_storage, struct mail_namespace *ns, const char **error_r) noexcept {
-  struct lbox_storage *storage = LBOX_STORAGE(_storage);
+int lbox_storage_create(struct mail_storage* _storage, struct mail_namespace* ns,
+                        const char** error_r) noexcept {
+  struct lbox_storage* storage = LBOX_STORAGE(_storage);
   int ret = 0;
-  if (const char *setting = lbox_series_unsupported_setting(_storage); setting != nullptr) {
-    *error_r = t_strdup_printf("%s is set, but lbox keeps attachments in its store: unset it", setting);
+  if (const char* setting = lbox_series_unsupported_setting(_storage); setting != nullptr) {
+    *error_r =
+        t_strdup_printf("%s is set, but lbox keeps attachments in its store: unset it", setting);
     ret = -1;
   } else if (*lbox_series_boxes_dir_name(ns->list) == '\0') {
     *error_r = t_strdup_printf(
-        "mailbox_root_directory_name is empty: install modules/settings/liblbox_settings.so where the config process finds it, "
+        "mailbox_root_directory_name is empty: install modules/settings/liblbox_settings.so where "
+        "the config process finds it, "
         "or set mailbox_root_directory_name=%s and mailbox_directory_name=%s",
         LBOX_BOXES_DIR_NAME, LBOX_MAILBOX_DIR_NAME);
     ret = -1;
   } else {
-    const char *root = mailbox_list_get_root_forced(ns->list, MAILBOX_LIST_PATH_TYPE_DIR);
+    const char* root = mailbox_list_get_root_forced(ns->list, MAILBOX_LIST_PATH_TYPE_DIR);
     _storage->unique_root_dir = p_strdup(_storage->pool, root);
     storage->state->path = std::string(root) + "/" + kStoreDirName;
   }
   if (ret < 0) {
-    // 2.3 frees the pool without calling destroy(), 2.4 calls it; lbox_storage_destroy takes a null state.
+    // 2.3 frees the pool without calling destroy(), 2.4 calls it; lbox_storage_destroy takes a null
+    // state.
     delete storage->state;
     storage->state = nullptr;
   }
   return ret;
 }
 
-void lbox_storage_destroy(struct mail_storage *_storage) noexcept {
-  struct lbox_storage *storage = LBOX_STORAGE(_storage);
+void lbox_storage_destroy(struct mail_storage* _storage) noexcept {
+  struct lbox_storage* storage = LBOX_STORAGE(_storage);
   if (storage->state != nullptr) {
     timeout_remove(&storage->state->to_upkeep);
     timeout_remove(&storage->state->to_flush);
     lbox_guard(_storage, 0, [&] {
-      const auto &store = storage->state->store;
+      const auto& store = storage->state->store;
       if (store != nullptr && store->WantsMaintenance()) {
         const auto more = store->Maintain(kUpkeepAtEnd);
         // In LMTP this may run under another user's uid: the next opener goes on.
@@ -114,19 +119,19 @@ void lbox_storage_destroy(struct mail_storage *_storage) noexcept {
   index_storage_destroy(_storage);
 }
 
-int lbox_storage_open(struct lbox_storage *storage, struct mailbox_list *list) {
-  lbox_storage_state &state = *storage->state;
+int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list) {
+  lbox_storage_state& state = *storage->state;
   if (state.store != nullptr) {
     return 0;
   }
-  struct mail_storage *_storage = &storage->storage;
+  struct mail_storage* _storage = &storage->storage;
   lbox_settings_values settings{};
-  const char *error = nullptr;
+  const char* error = nullptr;
   if (lbox_series_settings(_storage, &settings, &error) < 0) {
     mail_storage_set_critical(_storage, "lbox: %s", error);
     return -1;
   }
-  const char *root = mailbox_list_get_root_forced(list, MAILBOX_LIST_PATH_TYPE_DIR);
+  const char* root = mailbox_list_get_root_forced(list, MAILBOX_LIST_PATH_TYPE_DIR);
   if (mailbox_list_mkdir_root(list, root, MAILBOX_LIST_PATH_TYPE_DIR) < 0) {
     mail_storage_copy_list_error(_storage, list);
     return -1;
@@ -139,7 +144,9 @@ int lbox_storage_open(struct lbox_storage *storage, struct mailbox_list *list) {
   options.allow_fuse = settings.allow_fuse;
   options.sync = _storage->set->parsed_fsync_mode != FSYNC_MODE_NEVER;
   options.mode = perm.file_create_mode;
-  options.gid = perm.file_create_gid == static_cast<gid_t>(-1) ? -1 : static_cast<int64_t>(perm.file_create_gid);
+  options.gid = perm.file_create_gid == static_cast<gid_t>(-1)
+                    ? -1
+                    : static_cast<int64_t>(perm.file_create_gid);
   auto store = lbox::Store::Open(options);
   if (!store.ok()) {
     return lbox_fail(_storage, _storage->event, store.status());
@@ -151,10 +158,10 @@ int lbox_storage_open(struct lbox_storage *storage, struct mailbox_list *list) {
   return 0;
 }
 
-int lbox_storage_purge(struct mail_storage *_storage) noexcept {
+int lbox_storage_purge(struct mail_storage* _storage) noexcept {
   return lbox_guard(_storage, -1, [&] {
-    struct lbox_storage *storage = LBOX_STORAGE(_storage);
-    struct mail_namespace *ns = _storage->user->namespaces;
+    struct lbox_storage* storage = LBOX_STORAGE(_storage);
+    struct mail_namespace* ns = _storage->user->namespaces;
     while (ns != nullptr && ns->storage != _storage) {
       ns = ns->next;
     }
@@ -176,17 +183,18 @@ int lbox_storage_purge(struct mail_storage *_storage) noexcept {
   });
 }
 
-void lbox_storage_schedule_upkeep(struct lbox_storage *storage) {
+void lbox_storage_schedule_upkeep(struct lbox_storage* storage) {
   if (storage->state->to_upkeep == nullptr && storage->state->store->WantsMaintenance()) {
     storage->state->to_upkeep =
-        timeout_add_to(io_loop_get_root(), kUpkeepDelayMs, lbox_storage_upkeep_timeout, static_cast<void *>(storage));
+        timeout_add_to(io_loop_get_root(), kUpkeepDelayMs, lbox_storage_upkeep_timeout,
+                       static_cast<void*>(storage));
   }
 }
 
-void lbox_storage_schedule_flush(struct lbox_storage *storage) {
+void lbox_storage_schedule_flush(struct lbox_storage* storage) {
   if (storage->state->to_flush == nullptr) {
-    storage->state->to_flush =
-        timeout_add_to(io_loop_get_root(), kFlushDelayMs, lbox_storage_flush_timeout, static_cast<void *>(storage));
+    storage->state->to_flush = timeout_add_to(
+        io_loop_get_root(), kFlushDelayMs, lbox_storage_flush_timeout, static_cast<void*>(storage));
   }
 }
 
@@ -197,10 +205,12 @@ lbox::Guid lbox_guid_from(const guid_128_t guid) {
 }
 
 int64_t lbox_monotonic_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
-std::string lbox_mailbox_store_name(struct mailbox *box) {
+std::string lbox_mailbox_store_name(struct mailbox* box) {
   std::string name = box->name;
   std::replace(name.begin(), name.end(), mailbox_list_get_hierarchy_sep(box->list), '\0');
   return name;

@@ -1,9 +1,11 @@
-// The lbox storage class: one mail_storage for each store, its mailboxes, and what they keep between calls.
+// The lbox storage class: one mail_storage for each store, its mailboxes, and what they keep
+// between calls.
 //
-// Ownership: Dovecot allocates struct lbox_storage and struct lbox_mailbox from pools, which never run destructors; all C++ state
-// hangs off one pointer each, made in alloc and deleted in destroy/free.
-// Processes: a Store is shared by all storages of a process that lie in the same directory (storage/store.h).
-// Lock order everywhere: Dovecot's index log, then the store's writer lock.
+// Ownership: Dovecot allocates struct lbox_storage and struct lbox_mailbox from pools, which never
+// run destructors; all C++ state hangs off one pointer each, made in alloc and deleted in
+// destroy/free. Processes: a Store is shared by all storages of a process that lie in the same
+// directory (storage/store.h). Lock order everywhere: Dovecot's index log, then the store's writer
+// lock.
 #pragma once
 
 #include <memory>
@@ -13,27 +15,27 @@
 #include "plugin/dovecot.h"
 #include "storage/store.h"
 
-#define LBOX_CLASS_FLAGS                                                                                  \
-  static_cast<enum mail_storage_class_flags>(MAIL_STORAGE_CLASS_FLAG_UNIQUE_ROOT |                        \
-                                             MAIL_STORAGE_CLASS_FLAG_HAVE_MAIL_GUIDS |                    \
-                                             MAIL_STORAGE_CLASS_FLAG_HAVE_MAIL_SAVE_GUIDS |               \
-                                             MAIL_STORAGE_CLASS_FLAG_BINARY_DATA)
+#define LBOX_CLASS_FLAGS                                                              \
+  static_cast<enum mail_storage_class_flags>(                                         \
+      MAIL_STORAGE_CLASS_FLAG_UNIQUE_ROOT | MAIL_STORAGE_CLASS_FLAG_HAVE_MAIL_GUIDS | \
+      MAIL_STORAGE_CLASS_FLAG_HAVE_MAIL_SAVE_GUIDS | MAIL_STORAGE_CLASS_FLAG_BINARY_DATA)
 
 struct lbox_storage_state {
   std::shared_ptr<lbox::Store> store;  // opened by the first mailbox
   std::string path;                    // of the store
-  struct timeout *to_upkeep = nullptr;
-  struct timeout *to_flush = nullptr;  // writes waiting flag changes to the store
+  struct timeout* to_upkeep = nullptr;
+  struct timeout* to_flush = nullptr;  // writes waiting flag changes to the store
 };
 
 struct lbox_storage {
   struct mail_storage storage;
-  lbox_storage_state *state;
+  lbox_storage_state* state;
 };
 
 struct lbox_mailbox_state {
   lbox::Guid guid;
-  // CLOCK_MONOTONIC milliseconds of the oldest flag change that is only in dovecot.index.log; 0: none.
+  // CLOCK_MONOTONIC milliseconds of the oldest flag change that is only in dovecot.index.log; 0:
+  // none.
   int64_t flags_pending_since = 0;
   // A transaction expunges: its commit goes to the store at once.
   bool expunge_requested = false;
@@ -48,45 +50,53 @@ struct lbox_mailbox_state {
 
 struct lbox_mailbox {
   struct mailbox box;
-  struct lbox_storage *storage;
+  struct lbox_storage* storage;
   uint32_t hdr_ext_id;
-  lbox_mailbox_state *state;
+  lbox_mailbox_state* state;
 };
 
-// Header extension "lbox-hdr" of dovecot.index: which mailbox of which store state the index mirrors.
+// Header extension "lbox-hdr" of dovecot.index: which mailbox of which store state the index
+// mirrors.
 struct lbox_index_header {
   uint8_t mailbox_guid[GUID_128_SIZE];
   uint64_t change;  // the store's change counter of the mailbox when the index was last in step
 };
 
-static inline struct lbox_storage *LBOX_STORAGE(struct mail_storage *storage) {
-  return reinterpret_cast<struct lbox_storage *>(storage);
+static inline struct lbox_storage* LBOX_STORAGE(struct mail_storage* storage) {
+  return reinterpret_cast<struct lbox_storage*>(storage);
 }
-static inline struct lbox_mailbox *LBOX_MAILBOX(struct mailbox *box) { return reinterpret_cast<struct lbox_mailbox *>(box); }
-static inline lbox::Store &lbox_store(struct lbox_mailbox *mbox) { return *mbox->storage->state->store; }
+static inline struct lbox_mailbox* LBOX_MAILBOX(struct mailbox* box) {
+  return reinterpret_cast<struct lbox_mailbox*>(box);
+}
+static inline lbox::Store& lbox_store(struct lbox_mailbox* mbox) {
+  return *mbox->storage->state->store;
+}
 
 extern "C" {
 extern struct event_category lbox_event_category;
 extern struct mail_vfuncs lbox_mail_vfuncs;
 
-struct mail_storage *lbox_storage_alloc(void) noexcept;
-int lbox_storage_create(struct mail_storage *storage, struct mail_namespace *ns, const char **error_r) noexcept;
-void lbox_storage_destroy(struct mail_storage *storage) noexcept;
-int lbox_storage_purge(struct mail_storage *storage) noexcept;
-int lbox_list_index_rebuild(struct mail_storage *storage, enum mail_storage_list_index_rebuild_reason reason) noexcept;
-struct mailbox *lbox_mailbox_alloc(struct mail_storage *storage, struct mailbox_list *list, const char *vname,
-                                   enum mailbox_flags flags) noexcept;
+struct mail_storage* lbox_storage_alloc(void) noexcept;
+int lbox_storage_create(struct mail_storage* storage, struct mail_namespace* ns,
+                        const char** error_r) noexcept;
+void lbox_storage_destroy(struct mail_storage* storage) noexcept;
+int lbox_storage_purge(struct mail_storage* storage) noexcept;
+int lbox_list_index_rebuild(struct mail_storage* storage,
+                            enum mail_storage_list_index_rebuild_reason reason) noexcept;
+struct mailbox* lbox_mailbox_alloc(struct mail_storage* storage, struct mailbox_list* list,
+                                   const char* vname, enum mailbox_flags flags) noexcept;
 }
 
 // Opens the store, creating it when missing. Returns 0 or -1 (error set).
-int lbox_storage_open(struct lbox_storage *storage, struct mailbox_list *list);
+int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list);
 // Frees disk in small steps once the current command has been answered.
-void lbox_storage_schedule_upkeep(struct lbox_storage *storage);
+void lbox_storage_schedule_upkeep(struct lbox_storage* storage);
 // Brings waiting flag changes of all open mailboxes to the store within a second.
-void lbox_storage_schedule_flush(struct lbox_storage *storage);
+void lbox_storage_schedule_flush(struct lbox_storage* storage);
 
 lbox::Guid lbox_guid_from(const guid_128_t guid);
 // Milliseconds of the monotonic clock.
 int64_t lbox_monotonic_ms();
-// The mailbox's storage name with '\0' for the hierarchy separator: how the store keeps names, whatever the separator setting.
-std::string lbox_mailbox_store_name(struct mailbox *box);
+// The mailbox's storage name with '\0' for the hierarchy separator: how the store keeps names,
+// whatever the separator setting.
+std::string lbox_mailbox_store_name(struct mailbox* box);

@@ -10,17 +10,21 @@
 
 namespace {
 
-// Modseqs that the store sets aside at once: the index may show them without another commit (docs/design.md).
+// Modseqs that the store sets aside at once: the index may show them without another commit
+// (docs/design.md).
 constexpr uint64_t kModseqStep = 1000;
-// mail_fsync=optimized: flag changes reach the store within this time (a power cut may lose them, a killed process does not).
+// mail_fsync=optimized: flag changes reach the store within this time (a power cut may lose them, a
+// killed process does not).
 constexpr int64_t kFlagsDelayMs = 1000;
 constexpr int kSaveAttempts = 5;
 
 using Kind = lbox::Change::Kind;
 
-bool fsync_always(struct mailbox *box) { return box->storage->set->parsed_fsync_mode == FSYNC_MODE_ALWAYS; }
+bool fsync_always(struct mailbox* box) {
+  return box->storage->set->parsed_fsync_mode == FSYNC_MODE_ALWAYS;
+}
 
-void read_expunge(struct lbox_sync_context *ctx, const struct mail_index_sync_rec &rec) {
+void read_expunge(struct lbox_sync_context* ctx, const struct mail_index_sync_rec& rec) {
   uint32_t seq1 = 0;
   uint32_t seq2 = 0;
   lbox::Change change;
@@ -37,9 +41,9 @@ void read_expunge(struct lbox_sync_context *ctx, const struct mail_index_sync_re
   }
 }
 
-void read_records(struct lbox_sync_context *ctx) {
+void read_records(struct lbox_sync_context* ctx) {
   struct mail_index_sync_rec rec;
-  const ARRAY_TYPE(keywords) *keywords = mail_index_get_keywords(ctx->mbox->box.index);
+  const ARRAY_TYPE(keywords)* keywords = mail_index_get_keywords(ctx->mbox->box.index);
   while (mail_index_sync_next(ctx->index_sync, &rec)) {
     lbox::Change change;
     change.uid1 = rec.uid1;
@@ -58,7 +62,8 @@ void read_records(struct lbox_sync_context *ctx) {
         break;
       case MAIL_INDEX_SYNC_TYPE_KEYWORD_ADD:
       case MAIL_INDEX_SYNC_TYPE_KEYWORD_REMOVE:
-        change.kind = rec.type == MAIL_INDEX_SYNC_TYPE_KEYWORD_ADD ? Kind::kKeywordAdd : Kind::kKeywordRemove;
+        change.kind =
+            rec.type == MAIL_INDEX_SYNC_TYPE_KEYWORD_ADD ? Kind::kKeywordAdd : Kind::kKeywordRemove;
         change.text = *array_idx(keywords, rec.keyword_idx);
         ctx->changes.push_back(std::move(change));
         break;
@@ -67,12 +72,14 @@ void read_records(struct lbox_sync_context *ctx) {
     }
   }
   std::sort(ctx->expunged_uids.begin(), ctx->expunged_uids.end());
-  ctx->expunged_uids.erase(std::unique(ctx->expunged_uids.begin(), ctx->expunged_uids.end()), ctx->expunged_uids.end());
+  ctx->expunged_uids.erase(std::unique(ctx->expunged_uids.begin(), ctx->expunged_uids.end()),
+                           ctx->expunged_uids.end());
 }
 
-// A session that drops \Recent has to remember itself what it was the first to see: committing the sync raises first_recent_uid.
-void mark_recent(struct lbox_sync_context *ctx) {
-  const struct mail_index_header *hdr = mail_index_get_header(ctx->view);
+// A session that drops \Recent has to remember itself what it was the first to see: committing the
+// sync raises first_recent_uid.
+void mark_recent(struct lbox_sync_context* ctx) {
+  const struct mail_index_header* hdr = mail_index_get_header(ctx->view);
   uint32_t seq1 = 0;
   uint32_t seq2 = 0;
   if (mail_index_lookup_seq_range(ctx->view, hdr->first_recent_uid, hdr->next_uid, &seq1, &seq2)) {
@@ -81,8 +88,8 @@ void mark_recent(struct lbox_sync_context *ctx) {
 }
 
 // Returns 1 with *ctx_r, 0 if there is nothing to do, -1 on error.
-int begin(struct lbox_mailbox *mbox, bool force, struct lbox_sync_context **ctx_r) {
-  struct mailbox *box = &mbox->box;
+int begin(struct lbox_mailbox* mbox, bool force, struct lbox_sync_context** ctx_r) {
+  struct mailbox* box = &mbox->box;
   auto ctx = std::make_unique<lbox_sync_context>();
   ctx->mbox = mbox;
   int flags = index_storage_get_sync_flags(box) | MAIL_INDEX_SYNC_FLAG_AVOID_FLAG_UPDATES;
@@ -102,7 +109,7 @@ int begin(struct lbox_mailbox *mbox, bool force, struct lbox_sync_context **ctx_
 }
 
 // The mailbox's row; a missing one means that another process deleted the mailbox. Returns 0 or -1.
-int get_info(struct lbox_mailbox *mbox, lbox::MailboxInfo *info_r) {
+int get_info(struct lbox_mailbox* mbox, lbox::MailboxInfo* info_r) {
   auto info = lbox_store(mbox).GetMailbox(mbox->state->guid);
   if (!info.ok()) {
     if (info.status().code() == lbox::Code::kNotFound) {
@@ -115,15 +122,19 @@ int get_info(struct lbox_mailbox *mbox, lbox::MailboxInfo *info_r) {
   return 0;
 }
 
-bool in_step(struct lbox_mailbox *mbox, struct mail_index_view *view, const lbox::MailboxInfo &info) {
+bool in_step(struct lbox_mailbox* mbox, struct mail_index_view* view,
+             const lbox::MailboxInfo& info) {
   struct lbox_index_header hdr;
-  return lbox_mailbox_read_header(mbox, view, &hdr) && lbox_guid_from(hdr.mailbox_guid) == info.guid &&
-         hdr.change == info.change && mail_index_get_header(view)->uid_validity == info.uid_validity;
+  return lbox_mailbox_read_header(mbox, view, &hdr) &&
+         lbox_guid_from(hdr.mailbox_guid) == info.guid && hdr.change == info.change &&
+         mail_index_get_header(view)->uid_validity == info.uid_validity;
 }
 
-// An index with another UIDVALIDITY mirrors some other mailbox: emptied, it is filled as a fresh one.
-int reset_index(struct lbox_sync_context *ctx) {
-  struct mail_index_transaction *trans = mail_index_transaction_begin(ctx->view, MAIL_INDEX_TRANSACTION_FLAG_EXTERNAL);
+// An index with another UIDVALIDITY mirrors some other mailbox: emptied, it is filled as a fresh
+// one.
+int reset_index(struct lbox_sync_context* ctx) {
+  struct mail_index_transaction* trans =
+      mail_index_transaction_begin(ctx->view, MAIL_INDEX_TRANSACTION_FLAG_EXTERNAL);
   mail_index_reset(trans);
   if (mail_index_transaction_commit(&trans) < 0) {
     mailbox_set_index_error(&ctx->mbox->box);
@@ -133,7 +144,7 @@ int reset_index(struct lbox_sync_context *ctx) {
   return 0;
 }
 
-int reserve_modseqs(struct lbox_sync_context *ctx, const lbox::MailboxInfo &info) {
+int reserve_modseqs(struct lbox_sync_context* ctx, const lbox::MailboxInfo& info) {
   const uint64_t highest = std::max(mail_index_modseq_get_highest(ctx->view), uint64_t{1});
   if (highest + kModseqStep / 2 <= info.modseq_ceiling) {
     return 0;
@@ -144,10 +155,11 @@ int reserve_modseqs(struct lbox_sync_context *ctx, const lbox::MailboxInfo &info
   return status.ok() ? 0 : lbox_fail(ctx->mbox->box.storage, ctx->mbox->box.event, status);
 }
 
-// Applies and reconciles as needed. Returns 1 when done, 0 when the sync must be begun again, -1 on error.
-int run(struct lbox_sync_context *ctx, bool reconcile) {
-  struct lbox_mailbox *mbox = ctx->mbox;
-  struct mailbox *box = &mbox->box;
+// Applies and reconciles as needed. Returns 1 when done, 0 when the sync must be begun again, -1 on
+// error.
+int run(struct lbox_sync_context* ctx, bool reconcile) {
+  struct lbox_mailbox* mbox = ctx->mbox;
+  struct mailbox* box = &mbox->box;
   lbox::MailboxInfo info;
   if (get_info(mbox, &info) < 0) {
     return -1;
@@ -191,39 +203,41 @@ int run(struct lbox_sync_context *ctx, bool reconcile) {
   return 1;
 }
 
-// True when the counters say that the index lags behind the store although its log holds nothing to apply.
-int lags(struct lbox_mailbox *mbox, bool *lags_r) {
+// True when the counters say that the index lags behind the store although its log holds nothing to
+// apply.
+int lags(struct lbox_mailbox* mbox, bool* lags_r) {
   lbox::MailboxInfo info;
   if (get_info(mbox, &info) < 0) {
     return -1;
   }
-  struct mail_index_view *view = mail_index_view_open(mbox->box.index);
+  struct mail_index_view* view = mail_index_view_open(mbox->box.index);
   *lags_r = !in_step(mbox, view, info);
   mail_index_view_close(&view);
   return 0;
 }
 
 // UIDs that `changes` may touch.
-uint64_t span(const std::vector<lbox::Change> &changes) {
+uint64_t span(const std::vector<lbox::Change>& changes) {
   uint64_t sum = 0;
-  for (const lbox::Change &change : changes) {
+  for (const lbox::Change& change : changes) {
     sum += uint64_t{change.uid2} - change.uid1 + 1;
   }
   return sum;
 }
 
-bool may_defer_flags(struct lbox_mailbox *mbox, enum mailbox_sync_flags flags) {
+bool may_defer_flags(struct lbox_mailbox* mbox, enum mailbox_sync_flags flags) {
   return mbox->state->flags_pending_since != 0 && (flags & MAILBOX_SYNC_FLAG_FORCE_RESYNC) == 0 &&
-         lbox_monotonic_ms() - mbox->state->flags_pending_since < kFlagsDelayMs && !fsync_always(&mbox->box);
+         lbox_monotonic_ms() - mbox->state->flags_pending_since < kFlagsDelayMs &&
+         !fsync_always(&mbox->box);
 }
 
 }  // namespace
 
-int lbox_sync(struct lbox_mailbox *mbox, enum lbox_sync_flags flags) {
+int lbox_sync(struct lbox_mailbox* mbox, enum lbox_sync_flags flags) {
   bool force = flags != LBOX_SYNC_NONE;
   const bool reconcile = (flags & LBOX_SYNC_RECONCILE) != 0;
   for (int attempt = 0; attempt < kSaveAttempts; ++attempt) {
-    struct lbox_sync_context *ctx = nullptr;
+    struct lbox_sync_context* ctx = nullptr;
     int ret = begin(mbox, force, &ctx);
     if (ret < 0) {
       return -1;
@@ -237,7 +251,8 @@ int lbox_sync(struct lbox_mailbox *mbox, enum lbox_sync_flags flags) {
         mbox->state->flags_pending_since = 0;
         return 0;
       }
-      force = true;  // perhaps another process is just between store and index: the lock waits for it
+      force =
+          true;  // perhaps another process is just between store and index: the lock waits for it
       continue;
     }
     ret = run(ctx, reconcile);
@@ -251,17 +266,19 @@ int lbox_sync(struct lbox_mailbox *mbox, enum lbox_sync_flags flags) {
     }
     force = true;
   }
-  mailbox_set_critical(&mbox->box, "lbox: index cannot be brought in step with the store: run doveadm force-resync");
+  mailbox_set_critical(
+      &mbox->box, "lbox: index cannot be brought in step with the store: run doveadm force-resync");
   return -1;
 }
 
-void lbox_sync_pending_flags(struct lbox_mailbox *mbox) {
-  struct mailbox *box = &mbox->box;
+void lbox_sync_pending_flags(struct lbox_mailbox* mbox) {
+  struct mailbox* box = &mbox->box;
   if (!box->opened || box->mailbox_deleted || mail_index_is_deleted(box->index)) {
     return;
   }
   if (mbox->state->flags_pending_since != 0 && lbox_sync(mbox, LBOX_SYNC_NONE) < 0) {
-    e_error(box->event, "lbox: flag changes stay in dovecot.index.log: %s", mailbox_get_last_internal_error(box, nullptr));
+    e_error(box->event, "lbox: flag changes stay in dovecot.index.log: %s",
+            mailbox_get_last_internal_error(box, nullptr));
   }
   if (mbox->state->pending_first_recent_uid != 0) {
     lbox::MailboxUpdate update;
@@ -274,9 +291,9 @@ void lbox_sync_pending_flags(struct lbox_mailbox *mbox) {
   }
 }
 
-int lbox_sync_begin_save(struct lbox_mailbox *mbox, struct lbox_sync_context **ctx_r) {
+int lbox_sync_begin_save(struct lbox_mailbox* mbox, struct lbox_sync_context** ctx_r) {
   for (int attempt = 0; attempt < kSaveAttempts; ++attempt) {
-    struct lbox_sync_context *ctx = nullptr;
+    struct lbox_sync_context* ctx = nullptr;
     if (begin(mbox, true, &ctx) <= 0) {
       return -1;
     }
@@ -299,11 +316,12 @@ int lbox_sync_begin_save(struct lbox_mailbox *mbox, struct lbox_sync_context **c
       return -1;
     }
   }
-  mailbox_set_critical(&mbox->box, "lbox: index cannot be brought in step with the store: run doveadm force-resync");
+  mailbox_set_critical(
+      &mbox->box, "lbox: index cannot be brought in step with the store: run doveadm force-resync");
   return -1;
 }
 
-void lbox_sync_remember_sizes(struct lbox_sync_context *ctx) {
+void lbox_sync_remember_sizes(struct lbox_sync_context* ctx) {
   for (const uint32_t uid : ctx->expunged_uids) {
     const auto message = lbox_store(ctx->mbox).Lookup(ctx->mbox->state->guid, uid);
     if (message.ok()) {
@@ -312,8 +330,8 @@ void lbox_sync_remember_sizes(struct lbox_sync_context *ctx) {
   }
 }
 
-void lbox_sync_applied(struct lbox_sync_context *ctx) {
-  struct mailbox *box = &ctx->mbox->box;
+void lbox_sync_applied(struct lbox_sync_context* ctx) {
+  struct mailbox* box = &ctx->mbox->box;
   for (const uint32_t uid : ctx->expunged_uids) {
     uint32_t seq = 0;
     if (mail_index_lookup_seq(ctx->view, uid, &seq)) {
@@ -329,10 +347,10 @@ void lbox_sync_applied(struct lbox_sync_context *ctx) {
   ctx->mbox->state->dying.clear();
 }
 
-int lbox_sync_finish(struct lbox_sync_context **_ctx, bool success) {
+int lbox_sync_finish(struct lbox_sync_context** _ctx, bool success) {
   const std::unique_ptr<lbox_sync_context> ctx(*_ctx);
   *_ctx = nullptr;
-  struct mailbox *box = &ctx->mbox->box;
+  struct mailbox* box = &ctx->mbox->box;
   ctx->mbox->state->dying.clear();
   index_storage_expunging_deinit(box);
   if (!success) {
@@ -346,15 +364,15 @@ int lbox_sync_finish(struct lbox_sync_context **_ctx, bool success) {
   return 0;
 }
 
-int lbox_sync_create(struct lbox_mailbox *mbox, const lbox::MailboxCreate &create) {
-  struct mailbox *box = &mbox->box;
-  struct lbox_sync_context *ctx = nullptr;
+int lbox_sync_create(struct lbox_mailbox* mbox, const lbox::MailboxCreate& create) {
+  struct mailbox* box = &mbox->box;
+  struct lbox_sync_context* ctx = nullptr;
   if (begin(mbox, true, &ctx) <= 0) {
     return -1;
   }
   lbox::MailboxCreate with_reserve = create;
   with_reserve.modseq_ceiling += kModseqStep;
-  lbox::Store &store = lbox_store(mbox);
+  lbox::Store& store = lbox_store(mbox);
   lbox::Status status = store.GetMailbox(create.guid).status();
   const bool existed = status.ok();
   if (status.code() == lbox::Code::kNotFound) {
@@ -364,7 +382,8 @@ int lbox_sync_create(struct lbox_mailbox *mbox, const lbox::MailboxCreate &creat
   int ret = -1;
   if (!status.ok()) {
     lbox_fail(box->storage, box->event, status);
-  } else if (get_info(mbox, &info) == 0 && (!existed || lbox_reconcile_raise_modseq(ctx, info) == 0) &&
+  } else if (get_info(mbox, &info) == 0 &&
+             (!existed || lbox_reconcile_raise_modseq(ctx, info) == 0) &&
              lbox_reconcile(ctx, &info) == 0) {
     if (create.modseq_ceiling > 1) {
       mail_index_modseq_enable(box->index);
@@ -376,9 +395,10 @@ int lbox_sync_create(struct lbox_mailbox *mbox, const lbox::MailboxCreate &creat
   return lbox_sync_finish(&ctx, ret == 0) < 0 ? -1 : ret;
 }
 
-int lbox_sync_update(struct lbox_mailbox *mbox, const lbox::MailboxUpdate &update, uint64_t min_highest_modseq) {
-  struct mailbox *box = &mbox->box;
-  struct lbox_sync_context *ctx = nullptr;
+int lbox_sync_update(struct lbox_mailbox* mbox, const lbox::MailboxUpdate& update,
+                     uint64_t min_highest_modseq) {
+  struct mailbox* box = &mbox->box;
+  struct lbox_sync_context* ctx = nullptr;
   if (lbox_sync_begin_save(mbox, &ctx) < 0) {
     return -1;
   }
@@ -402,7 +422,8 @@ int lbox_sync_update(struct lbox_mailbox *mbox, const lbox::MailboxUpdate &updat
       mbox->state->guid = *update.guid;
     }
     if (get_info(mbox, &info) == 0 && lbox_reconcile(ctx, &info) == 0) {
-      if (min_highest_modseq != 0 && mail_index_modseq_get_highest(ctx->view) < min_highest_modseq) {
+      if (min_highest_modseq != 0 &&
+          mail_index_modseq_get_highest(ctx->view) < min_highest_modseq) {
         mail_index_modseq_enable(box->index);
         mail_index_update_highest_modseq(ctx->trans, min_highest_modseq);
       }
@@ -416,9 +437,10 @@ int lbox_sync_update(struct lbox_mailbox *mbox, const lbox::MailboxUpdate &updat
 
 extern "C" {
 
-struct mailbox_sync_context *lbox_storage_sync_init(struct mailbox *box, enum mailbox_sync_flags flags) noexcept {
+struct mailbox_sync_context* lbox_storage_sync_init(struct mailbox* box,
+                                                    enum mailbox_sync_flags flags) noexcept {
   const int ret = lbox_guard(box->storage, -1, [&] {
-    struct lbox_mailbox *mbox = LBOX_MAILBOX(box);
+    struct lbox_mailbox* mbox = LBOX_MAILBOX(box);
     if (!box->opened && mailbox_open(box) < 0) {
       return -1;
     }
@@ -435,20 +457,21 @@ struct mailbox_sync_context *lbox_storage_sync_init(struct mailbox *box, enum ma
   return index_mailbox_sync_init(box, flags, ret < 0);
 }
 
-int lbox_transaction_commit(struct mailbox_transaction_context *t,
-                            struct mail_transaction_commit_changes *changes_r) noexcept {
-  struct mailbox *box = t->box;
+int lbox_transaction_commit(struct mailbox_transaction_context* t,
+                            struct mail_transaction_commit_changes* changes_r) noexcept {
+  struct mailbox* box = t->box;
   if (index_transaction_commit(t, changes_r) < 0) {
     return -1;
   }
   return lbox_guard(box->storage, -1, [&] {
-    struct lbox_mailbox *mbox = LBOX_MAILBOX(box);
+    struct lbox_mailbox* mbox = LBOX_MAILBOX(box);
     const bool expunges = mbox->state->expunge_requested;
     if (box->transaction_count <= 1) {  // this one still counts
-      mbox->state->expunge_requested = false;  // else it may be the wish of another transaction, still to be committed
+      mbox->state->expunge_requested =
+          false;  // else it may be the wish of another transaction, still to be committed
     }
-    const bool flags = (changes_r->changes_mask &
-                        (MAIL_INDEX_TRANSACTION_CHANGE_FLAGS | MAIL_INDEX_TRANSACTION_CHANGE_KEYWORDS)) != 0;
+    const bool flags = (changes_r->changes_mask & (MAIL_INDEX_TRANSACTION_CHANGE_FLAGS |
+                                                   MAIL_INDEX_TRANSACTION_CHANGE_KEYWORDS)) != 0;
     if (expunges || (flags && fsync_always(box))) {
       return lbox_sync(mbox, LBOX_SYNC_NONE);
     }

@@ -5,7 +5,8 @@
 
 extern "C" {
 
-static void lbox_get_list_settings(const struct mail_namespace *, struct mailbox_list_settings *set) noexcept {
+static void lbox_get_list_settings(const struct mail_namespace*,
+                                   struct mailbox_list_settings* set) noexcept {
   if (set->layout == nullptr) {
     set->layout = MAILBOX_LIST_NAME_INDEX;
   }
@@ -38,16 +39,21 @@ struct mail_storage lbox_storage_class = {
 
 }  // extern "C"
 
-int lbox_series_settings(struct mail_storage *storage, struct lbox_settings_values *values_r, const char **) {
-  const char *value = mail_user_plugin_getenv(storage->user, "lbox_allow_fuse");
+int lbox_series_settings(struct mail_storage* storage, struct lbox_settings_values* values_r,
+                         const char**) {
+  const char* value = mail_user_plugin_getenv(storage->user, "lbox_allow_fuse");
   values_r->allow_fuse = value != nullptr && strcasecmp(value, "yes") == 0;
   return 0;
 }
 
-const char *lbox_series_unsupported_setting(struct mail_storage *storage) {
+const char* lbox_series_unsupported_setting(struct mail_storage* storage) {
   return *storage->set->mail_attachment_dir != '\0' ? "mail_attachment_dir" : nullptr;
 }
 
-bool lbox_series_iter_from_index_dir(struct mailbox_list *list) { return list->set.iter_from_index_dir; }
+bool lbox_series_iter_from_index_dir(struct mailbox_list* list) {
+  return list->set.iter_from_index_dir;
+}
 
-const char *lbox_series_boxes_dir_name(struct mailbox_list *list) { return list->set.mailbox_dir_name; }
+const char* lbox_series_boxes_dir_name(struct mailbox_list* list) {
+  return list->set.mailbox_dir_name;
+}

@@ -4,12 +4,9 @@
 #include "settings-2.4.h"
 
 #pragma GCC visibility push(default)
-extern const struct setting_parser_info *lbox_settings_set_infos[];
-extern const char *lbox_settings_version;
+extern const struct setting_parser_info* lbox_settings_set_infos[];
+extern const char* lbox_settings_version;
 #pragma GCC visibility pop
 
-const struct setting_parser_info *lbox_settings_set_infos[] = {
-	&lbox_setting_parser_info,
-	NULL
-};
-const char *lbox_settings_version = DOVECOT_ABI_VERSION;
+const struct setting_parser_info* lbox_settings_set_infos[] = {&lbox_setting_parser_info, NULL};
+const char* lbox_settings_version = DOVECOT_ABI_VERSION;
