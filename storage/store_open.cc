@@ -1,7 +1,8 @@
 // Opening a store, creating it first when it is not there, refusing what must not be touched.
 //
-// Crash rule: a store exists once CURRENT does, which is written last. Until then CREATING marks that whatever else is there was never
-// used, so that creating can begin again; without that mark, files without CURRENT are the rest of a store and refused.
+// Crash rule: a store exists once CURRENT does, which is written last. Until then CREATING marks
+// that whatever else is there was never used, so that creating can begin again; without that mark,
+// files without CURRENT are the rest of a store and refused.
 #include <cerrno>
 #include <ctime>
 #include <random>
@@ -17,17 +18,31 @@ namespace lbox {
 namespace {
 
 // Who may read a file may search its directory.
-uint32_t DirectoryMode(uint32_t mode) { return mode | ((mode & 0444) >> 2); }
+uint32_t DirectoryMode(uint32_t mode) {
+  return mode | ((mode & 0444) >> 2);
+}
 
-Status MakeDirectories(Env& env, const std::string& path, uint32_t mode, int64_t gid) {
+// Durable after this, if `sync`: the name of whatever is at `path`. Its parent need not be
+// readable.
+Status SyncParent(Env& env, const std::string& path, bool sync) {
+  const size_t slash = path.find_last_of('/');
+  if (!sync || slash == std::string::npos || slash == 0) {
+    return {};
+  }
+  const Status status = env.SyncDirectory(path.substr(0, slash));
+  return status.code() == Code::kPermission ? Status() : status;
+}
+
+Status MakeDirectories(Env& env, const std::string& path, const StoreOptions& options) {
   if (env.Stat(path).ok()) {
     return {};
   }
   const size_t slash = path.find_last_of('/');
   if (slash != std::string::npos && slash > 0) {
-    LBOX_RETURN_IF_ERROR(MakeDirectories(env, path.substr(0, slash), mode, gid));
+    LBOX_RETURN_IF_ERROR(MakeDirectories(env, path.substr(0, slash), options));
   }
-  return env.MakeDirectory(path, mode, gid);
+  LBOX_RETURN_IF_ERROR(env.MakeDirectory(path, DirectoryMode(options.mode), options.gid));
+  return SyncParent(env, path, options.sync);
 }
 
 Result<Guid> NewUuid() {
@@ -48,17 +63,24 @@ Result<Guid> NewUuid() {
 }
 
 Status RestOfAStore(const std::string& folder) {
-  return Status(Code::kCorruption, folder + "/CURRENT is missing, though other files of a store are there; restore the "
-                                            "whole store from a backup, or move the folder away to start an empty one");
+  return Status(Code::kCorruption,
+                folder +
+                    "/CURRENT is missing, though other files of a store are there; restore the "
+                    "whole store from a backup, or move the folder away to start an empty one");
 }
 
-Status NoStore(const std::string& folder) { return Status(Code::kNotFound, "there is no store at " + folder); }
+Status NoStore(const std::string& folder) {
+  return Status(Code::kNotFound, "there is no store at " + folder);
+}
 
-Status IgnoreAbsent(const Status& status) { return status.code() == Code::kNotFound ? Status() : status; }
+Status IgnoreAbsent(const Status& status) {
+  return status.code() == Code::kNotFound ? Status() : status;
+}
 
 Status CheckPlace(Env& env, const StoreOptions& options) {
   if (!options.path.starts_with('/')) {
-    return Status(Code::kInvalid, "the path of a store must be absolute, not \"" + options.path + "\"");
+    return Status(Code::kInvalid,
+                  "the path of a store must be absolute, not \"" + options.path + "\"");
   }
   LBOX_RETURN_IF_ERROR(CheckFileSystem(options.path, options.allow_fuse));
   const auto info = env.Stat(options.path);
@@ -107,14 +129,8 @@ Status Create(StoreImpl& store) {
   LBOX_RETURN_IF_ERROR(MakeReserve(store));
   // Durable after this: the store.
   LBOX_RETURN_IF_ERROR(WriteCurrent(env, folder, {1, uuid}, mode, gid, sync));
-  const size_t slash = folder.find_last_of('/');
-  if (sync && slash > 0) {
-    // Durable after this: the store's folder. Its parent need not be readable.
-    const Status status = env.SyncDirectory(folder.substr(0, slash));
-    if (!status.ok() && status.code() != Code::kPermission) {
-      return status;
-    }
-  }
+  // Durable after this: the store's folder, whoever made it.
+  LBOX_RETURN_IF_ERROR(SyncParent(env, folder, sync));
   return env.Unlink(folder + "/" + kCreatingName);
 }
 
@@ -143,7 +159,7 @@ Status CreateUnlessThere(StoreImpl& store) {
     if (!store.options.create) {
       return NoStore(store.folder);
     }
-    LBOX_RETURN_IF_ERROR(MakeDirectories(store.env, store.folder, DirectoryMode(store.options.mode), store.options.gid));
+    LBOX_RETURN_IF_ERROR(MakeDirectories(store.env, store.folder, store.options));
     lock = OpenLock(store, true);
   }
   if (!lock.ok()) {
@@ -162,7 +178,8 @@ Status CreateUnlessThere(StoreImpl& store) {
   return store.options.create ? Create(store) : NoStore(store.folder);
 }
 
-// Every pack is there and holds what was committed. A pack may go while this looks, rewritten by another process.
+// Every pack is there and holds what was committed. A pack may go while this looks, rewritten by
+// another process.
 Status CheckPacks(StoreImpl& store) {
   Status problem;
   uint32_t suspect = 0;
@@ -177,10 +194,14 @@ Status CheckPacks(StoreImpl& store) {
         return info.status();
       }
       suspect = id;
-      problem = Status(Code::kCorruption,
-                       path + (info.ok() ? " has " + std::to_string(info->size) + " bytes" : std::string(" is missing")) +
-                           ", the index says " + std::to_string(row.tail) + " bytes with " + std::to_string(row.live_count) +
-                           " messages; restore it from a backup (a store must be copied as a whole, not while in use)");
+      problem =
+          Status(Code::kCorruption, path +
+                                        (info.ok() ? " has " + std::to_string(info->size) + " bytes"
+                                                   : std::string(" is missing")) +
+                                        ", the index says " + std::to_string(row.tail) +
+                                        " bytes with " + std::to_string(row.live_count) +
+                                        " messages; restore it from a backup (a store must be "
+                                        "copied as a whole, not while in use)");
       return problem;
     });
   };
@@ -221,7 +242,8 @@ Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options) 
   LBOX_RETURN_IF_ERROR(store->index->Open());
   LBOX_RETURN_IF_ERROR(CheckPacks(*store));
   // From here on something may be written.
-  LBOX_RETURN_IF_ERROR(env.MakeDirectory(store->folder + "/tmp", DirectoryMode(options.mode), options.gid));
+  LBOX_RETURN_IF_ERROR(
+      env.MakeDirectory(store->folder + "/tmp", DirectoryMode(options.mode), options.gid));
   LBOX_RETURN_IF_ERROR(IgnoreAbsent(env.Unlink(store->folder + "/" + kCreatingName)));
   StagingOptions staging;
   staging.env = &env;
