@@ -1,0 +1,36 @@
+// Cuts the power at every point of a recorded workload and looks at what is left.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "tests/fault/disk.h"
+#include "tests/fault/workload.h"
+
+namespace lbox::testing {
+
+struct CrashOptions {
+  std::vector<CutKind> cuts{std::begin(kAllCuts), std::end(kAllCuts)};
+  size_t first = 0, stride = 1;  // of the points
+  size_t afterwards =
+      4;  // after every so manieth boot mail is delivered, expunged, disk freed; 0: never
+  bool bodies = true;       // every stored byte is checked
+  size_t max_failures = 5;  // then it stops
+  Disk::Ignored ignored;    // flushes that the disk does not do
+  std::string store = kStoreFolder;
+};
+
+struct CrashReport {
+  size_t points = 0, boots = 0;  // points of the trace; folders made of them, opened and checked
+  size_t failed = 0;             // of the boots
+  std::vector<std::string> failures;
+  double seconds = 0;
+};
+
+// Uses the folder `work`, which is its own.
+CrashReport TestCrashPoints(const Recording& recording, const std::string& work,
+                            const CrashOptions& options);
+
+}  // namespace lbox::testing

@@ -1,0 +1,165 @@
+#include "tests/fault/workload.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/store_testing.h"
+
+namespace lbox::testing {
+namespace {
+
+constexpr uint8_t kFlagged = 0x02, kDeleted = 0x04, kSeen = 0x08;
+
+NewMail Small(uint64_t seed, size_t size = 700) {
+  return {Noise(size, seed), 0, {}, ""};
+}
+// Compresses to more than kLargeBodyBytes.
+NewMail Large(uint64_t seed) {
+  return {Noise(180 * 1000, seed), 0, {}, ""};
+}
+
+StoreOptions StoreIn(const std::string& folder) {
+  StoreOptions options = OptionsFor(folder + "/" + kStoreFolder);
+  options.sync = true;
+  return options;
+}
+
+}  // namespace
+
+std::vector<const Model*> Recording::Expected(size_t point) const {
+  static const Model nothing;
+  std::vector<const Model*> expected{&nothing};
+  size_t begin = 0;
+  for (const Step& step : steps) {
+    if (step.end > point) {
+      if (point > begin) {
+        expected.push_back(&step.after);
+      }
+      break;
+    }
+    expected = {&step.after};
+    begin = step.end;
+  }
+  return expected;
+}
+
+std::string Recording::Describe(size_t point) const {
+  std::string text =
+      "before call " + std::to_string(point) + " of " + std::to_string(trace.ops.size());
+  for (const Step& step : steps) {
+    if (step.end > point) {
+      text += ", during \"" + step.name + "\"";
+      break;
+    }
+  }
+  for (size_t i = point < 3 ? 0 : point - 3; i < point + 1 && i < trace.ops.size(); i++) {
+    text += "\n    " + std::string(i == point ? "[not made] " : "") + trace.ops[i].ToString();
+  }
+  return text;
+}
+
+Script::Script(std::string folder)
+    : folder_(std::move(folder)), recorder_(folder_), driver_(StoreIn(folder_)) {}
+
+void Script::Do(const std::string& name, const std::function<Status(Driver&)>& action) {
+  if (::testing::Test::HasFatalFailure()) {
+    return;
+  }
+  {
+    const Observe observe(recorder_);
+    const Status status = action(driver_);
+    ASSERT_TRUE(status.ok()) << name << ": " << status.message();
+  }
+  steps_.push_back({name, recorder_.trace.ops.size(), driver_.model});
+  if (driver_.open()) {
+    const auto said = ::lbox::testing::Describe(driver_.store());
+    ASSERT_TRUE(said.ok()) << name << ": " << said.status().message();
+    ASSERT_EQ(*said, ::lbox::testing::Describe(driver_.model)) << name;
+  }
+}
+
+Recording Script::Finish() {
+  Do("close", [](Driver& driver) {
+    driver.Close();
+    return Status();
+  });
+  return {std::move(recorder_.trace), std::move(steps_)};
+}
+
+Recording RecordEverything(const std::string& folder) {
+  Script script(folder);
+  script.Do("create the store", [](Driver& d) { return d.Open(); });
+  script.Do("create mailbox 1", [](Driver& d) { return d.CreateBox(1); });
+  script.Do("create mailbox 2", [](Driver& d) { return d.CreateBox(2); });
+  script.Do("deliver small", [](Driver& d) { return d.Deliver(1, {Small(1)}); });
+  script.Do("deliver small again", [](Driver& d) { return d.Deliver(1, {Small(2, 9000)}); });
+  script.Do("deliver large", [](Driver& d) { return d.Deliver(1, {Large(3)}); });
+  script.Do("save with keywords", [](Driver& d) {
+    return d.Deliver(2, {{Noise(300, 4), kSeen, {"$Junk", "work"}, "uidl-4"}});
+  });
+  script.Do("a batch", [](Driver& d) {
+    return d.Deliver(
+        2,
+        {Small(5), Large(6), {Noise(400, 7), kFlagged, {"work", "later"}, ""}, Small(8), Large(9)});
+  });
+  script.Do("flags", [](Driver& d) { return d.Flag(1, 1, 3, kSeen, 0); });
+  script.Do("add keyword", [](Driver& d) { return d.Keyword(2, 1, 6, "todo", true); });
+  script.Do("remove keyword", [](Driver& d) { return d.Keyword(2, 3, 4, "todo", false); });
+  script.Do("POP3 UIDL", [](Driver& d) { return d.Uidl(1, 2, "uidl-2"); });
+  script.Do("copy", [](Driver& d) { return d.Copy(1, 1, 3, 2); });
+  script.Do("copy within", [](Driver& d) { return d.Copy(2, 2, 3, 2); });
+  script.Do("move: copy", [](Driver& d) { return d.Copy(2, 6, 6, 1); });
+  script.Do("move: expunge", [](Driver& d) { return d.Expunge(2, 6, 6); });
+  script.Do("rename", [](Driver& d) { return d.RenameBox(2, "Archive/2"); });
+  script.Do("expunge small", [](Driver& d) { return d.Expunge(1, 2, 2); });
+  script.Do("expunge large", [](Driver& d) { return d.Expunge(2, 3, 3); });
+  script.Do("close", [](Driver& d) {
+    d.Close();
+    return Status();
+  });
+  script.Do("open", [](Driver& d) { return d.Open(); });
+  script.Do("deliver after opening", [](Driver& d) { return d.Deliver(1, {Small(10)}); });
+  script.Do("upkeep", [](Driver& d) { return d.Maintain(false); });
+  script.Do("upkeep, exhaustive", [](Driver& d) { return d.Maintain(true); });
+  script.Do("deliver after upkeep", [](Driver& d) { return d.Deliver(1, {Small(11), Small(12)}); });
+  script.Do("expunge several", [](Driver& d) { return d.Expunge(1, 1, 4); });
+  script.Do("upkeep, exhaustive, again", [](Driver& d) { return d.Maintain(true); });
+  script.Do("create mailbox 3", [](Driver& d) { return d.CreateBox(3); });
+  script.Do("copy to it", [](Driver& d) { return d.Copy(2, 1, 9, 3); });
+  script.Do("deliver large to it", [](Driver& d) { return d.Deliver(3, {Large(13)}); });
+  script.Do("delete mailbox 2", [](Driver& d) { return d.DeleteBox(2); });
+  script.Do("delete mailbox 3", [](Driver& d) { return d.DeleteBox(3); });
+  script.Do("upkeep at the end", [](Driver& d) { return d.Maintain(true); });
+  script.Do("deliver to what is left", [](Driver& d) { return d.Deliver(1, {Small(14)}); });
+  return script.Finish();
+}
+
+Recording RecordShrink(const std::string& folder) {
+  Script script(folder);
+  script.Do("create the store", [](Driver& d) { return d.Open(); });
+  script.Do("create mailbox 1", [](Driver& d) { return d.CreateBox(1); });
+  script.Do("create mailbox 2", [](Driver& d) { return d.CreateBox(2); });
+  script.Do("deliver", [](Driver& d) { return d.Deliver(1, {Small(1), Large(2)}); });
+  script.Do("many copies", [](Driver& d) { return d.Copy(1, 1, 1, 2, 4900); });
+  script.Do("many more copies", [](Driver& d) { return d.Copy(1, 1, 1, 2, 4900); });
+  script.Do("expunge most", [](Driver& d) { return d.Expunge(2, 1, 4990); });
+  script.Do("expunge the rest", [](Driver& d) { return d.Expunge(2, 4991, 9800); });
+  script.Do("shrink", [](Driver& d) { return d.Maintain(true); });
+  script.Do("deliver to the new generation", [](Driver& d) { return d.Deliver(2, {Small(3)}); });
+  return script.Finish();
+}
+
+Recording RecordPackRoll(const std::string& folder) {
+  Script script(folder);
+  std::vector<NewMail> mails;
+  for (uint64_t i = 0; i < 175; i++) {
+    mails.push_back(Small(i, 120 * 1000));
+  }
+  script.Do("create the store", [](Driver& d) { return d.Open(); });
+  script.Do("create mailbox 1", [](Driver& d) { return d.CreateBox(1); });
+  script.Do("deliver", [](Driver& d) { return d.Deliver(1, {Small(1000)}); });
+  script.Do("roll the pack", [&](Driver& d) { return d.Deliver(1, mails); });
+  script.Do("deliver to the new pack", [](Driver& d) { return d.Deliver(1, {Small(1001)}); });
+  return script.Finish();
+}
+
+}  // namespace lbox::testing

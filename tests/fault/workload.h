@@ -1,0 +1,55 @@
+// The scripted workloads whose every crash point is tested, recorded as traces.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/fault/driver.h"
+#include "tests/fault/trace.h"
+
+namespace lbox::testing {
+
+// The store's folder within the recorded one: its parents are not there either at the beginning.
+inline constexpr char kStoreFolder[] = "vmail/ann/lbox";
+
+struct Step {
+  std::string name;
+  size_t end = 0;  // acknowledged before this call of the trace
+  Model after;
+};
+
+struct Recording {
+  Trace trace;
+  std::vector<Step> steps;
+
+  // What the store must hold when the power goes before call `point`: the state after the last step
+  // that was acknowledged, or that after the step under way.
+  [[nodiscard]] std::vector<const Model*> Expected(size_t point) const;
+  // Where in the script that is, for messages.
+  [[nodiscard]] std::string Describe(size_t point) const;
+};
+
+class Script {
+ public:
+  // Starts recording in the empty folder `folder`.
+  explicit Script(std::string folder);
+
+  void Do(const std::string& name, const std::function<Status(Driver&)>& action);
+  Recording Finish();
+
+ private:
+  const std::string folder_;
+  Recorder recorder_;
+  Driver driver_;
+  std::vector<Step> steps_;
+};
+
+// Everything that a mail user does, on a small store.
+Recording RecordEverything(const std::string& folder);
+// An index that has grown and shrinks into its next generation.
+Recording RecordShrink(const std::string& folder);
+// A batch that fills one pack and begins the next.
+Recording RecordPackRoll(const std::string& folder);
+
+}  // namespace lbox::testing
