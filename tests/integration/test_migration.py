@@ -70,11 +70,16 @@ def make_home(server, user):
     os.chown(server.user_home(user), server.config.mail_uid, server.config.mail_uid)
 
 
-def without_new_parents(before, after):
-    """A Maildir++ gets a mailbox also for what was only a level in the names where each level is a directory: dsync's doing."""
-    new = [name for name, box in after.mailboxes.items() if name not in before.mailboxes and not box.messages
-           and any(other.startswith(name + "/") for other in before.mailboxes)]
-    return dataclasses.replace(after, mailboxes={n: box for n, box in after.mailboxes.items() if n not in new})
+def without_levels(taken):
+    """Without empty mailboxes that have others below: with layout fs, dsync may make mailboxes of mere levels in names, or take
+    them away again, whatever the storage."""
+    return dataclasses.replace(taken, mailboxes={
+        name: box for name, box in taken.mailboxes.items()
+        if box.messages or not any(other.startswith(name + "/") for other in taken.mailboxes)})
+
+
+def assert_same_mail(a, b, ignore=()):
+    assert_same(without_levels(a), without_levels(b), ignore)
 
 
 def assert_modseqs_kept(before, after):
@@ -98,14 +103,16 @@ def test_there_and_back(others, driver, other_layout, layout):
 
     take(server, user, other, "full")
     moved = snapshot(server, user)
-    assert_same(before, moved, IN_PROCESS)
+    no_levels = driver == "maildir" and other_layout is None and layout == "index"
+    same = assert_same if no_levels else assert_same_mail
+    same(before, moved, IN_PROCESS)
 
     take(server, user, other, "full")  # there is nothing left to do
-    assert_same(moved, snapshot(server, user))
+    same(moved, snapshot(server, user))
 
     take(other, back, server, user)
     returned = snapshot(other, back)
-    assert_same(before, without_new_parents(before, returned) if layout == "fs" else returned, IN_PROCESS)
+    same(before, returned, IN_PROCESS)
 
 
 @pytest.mark.parametrize("driver", ["maildir", "mdbox"])
@@ -116,7 +123,7 @@ def test_given_from_the_lbox_side(others, driver):
     take(server, user, other, "full")
     give(server, user, other, "given")
     given = snapshot(other, "given")
-    assert_same(before, given, IN_PROCESS + MODSEQS)
+    assert_same_mail(before, given, IN_PROCESS + MODSEQS)
     assert_modseqs_kept(before, given)
 
 
@@ -127,14 +134,14 @@ def test_sync_after_changes_on_both_sides(others, driver):
     fill(other, user)
     take(server, user, other, user, "sync")
     first = snapshot(other, user)
-    assert_same(first, snapshot(server, user), IN_PROCESS + MODSEQS)
+    assert_same_mail(first, snapshot(server, user), IN_PROCESS + MODSEQS)
 
     change(server, user, "lbox", 0)
     change(other, user, "other", 1)
     assert len(differences(snapshot(other, user), snapshot(server, user), IN_PROCESS + MODSEQS)) > 20
     take(server, user, other, user, "sync")
     here, there = snapshot(server, user), snapshot(other, user)
-    assert_same(there, here, IN_PROCESS + MODSEQS + ("recent",))
+    assert_same_mail(there, here, IN_PROCESS + MODSEQS + ("recent",))
     assert_modseqs_kept(first, here)
     assert_modseqs_kept(first, there)
     names = set(here.mailboxes)
@@ -149,8 +156,8 @@ def test_sync_after_changes_on_both_sides(others, driver):
             assert len(imap.search("KEYWORD", "replaced-" + mark)) == 2
 
     take(server, user, other, user, "sync")  # nothing to do now, but for modseqs and \\Recent, which dsync evens out late
-    assert_same(here, snapshot(server, user), MODSEQS + ("recent",))
-    assert_same(there, snapshot(other, user), MODSEQS + ("recent",))
+    assert_same_mail(here, snapshot(server, user), MODSEQS + ("recent",))
+    assert_same_mail(there, snapshot(other, user), MODSEQS + ("recent",))
 
 
 def test_back_to_maildir_after_mail_arrived(others):
