@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string>
 
+#include "plugin/durable-dirs.h"
 #include "plugin/guard.h"
 #include "plugin/guid-file.h"
 #include "plugin/lbox-save.h"
@@ -87,6 +88,13 @@ int create_indexes(struct lbox_mailbox* mbox, const struct mailbox_update* updat
     return -1;
   }
   mbox->state->guid = guid;
+  // Durable after this: the mailbox's directory. Its row comes after.
+  if (const lbox::Status status = lbox_sync_directories(
+          lbox_parents_up_to(mailbox_get_path(box),
+                             mailbox_list_get_root_forced(box->list, MAILBOX_LIST_PATH_TYPE_DIR)));
+      !status.ok()) {
+    return lbox_fail(box->storage, box->event, status);
+  }
 
   lbox::MailboxCreate create;
   create.guid = guid;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "plugin/durable-dirs.h"
 #include "plugin/guard.h"
 #include "plugin/lbox-sync.h"
 #include "plugin/series.h"
@@ -132,9 +133,13 @@ int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list) {
     return -1;
   }
   const char* root = mailbox_list_get_root_forced(list, MAILBOX_LIST_PATH_TYPE_DIR);
+  const auto new_parents = lbox_missing_parents(root);
   if (mailbox_list_mkdir_root(list, root, MAILBOX_LIST_PATH_TYPE_DIR) < 0) {
     mail_storage_copy_list_error(_storage, list);
     return -1;
+  }
+  if (const lbox::Status status = lbox_sync_directories(new_parents); !status.ok()) {
+    return lbox_fail(_storage, _storage->event, status);
   }
   struct mailbox_permissions perm;
   mailbox_list_get_root_permissions(list, &perm);
