@@ -23,6 +23,7 @@
 struct lbox_storage_state {
   std::shared_ptr<lbox::Store> store;  // opened by the first mailbox
   std::string path;                    // of the store
+  bool list_checked = false;           // against the store, by this process
   struct timeout* to_upkeep = nullptr;
   struct timeout* to_flush = nullptr;  // writes waiting flag changes to the store
 };
@@ -89,6 +90,8 @@ struct mailbox* lbox_mailbox_alloc(struct mail_storage* storage, struct mailbox_
 
 // Opens the store, creating it when missing. Returns 0 or -1 (error set).
 int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list);
+// Adds mailboxes to the list that a power cut took out of it; once per boot of the machine.
+void lbox_list_check_after_boot(struct mailbox* box);
 // Frees disk in small steps once the current command has been answered.
 void lbox_storage_schedule_upkeep(struct lbox_storage* storage);
 // Brings waiting flag changes of all open mailboxes to the store within a second.

@@ -454,6 +454,9 @@ struct mailbox_sync_context* lbox_storage_sync_init(struct mailbox* box,
     }
     return lbox_sync(mbox, resync ? LBOX_SYNC_RECONCILE : LBOX_SYNC_NONE);
   });
+  if (ret == 0) {
+    lbox_list_check_after_boot(box);
+  }
   return index_mailbox_sync_init(box, flags, ret < 0);
 }
 
