@@ -1,5 +1,5 @@
-// How much address space this process may still take: Dovecot limits its mail processes with RLIMIT_AS (vsz_limit), and the index map
-// counts against it. No state.
+// How much address space this process may still take: Dovecot limits its mail processes with
+// RLIMIT_AS (vsz_limit), and the index map counts against it. No state.
 #pragma once
 
 #include <cstdint>

@@ -14,8 +14,9 @@ constexpr std::string_view kUuid = "uuid ";
 constexpr size_t kMaxBytes = 4096;
 
 Status Damaged(const std::string& path) {
-  return Status(Code::kCorruption,
-                path + " is damaged; restore it from a backup, together with the rest of the store");
+  return Status(
+      Code::kCorruption,
+      path + " is damaged; restore it from a backup, together with the rest of the store");
 }
 
 // Takes "<name><rest>\n" off the front of `text`; false when it starts otherwise.

@@ -1,8 +1,9 @@
 // CURRENT: which generation of the index is in use, and which store this is.
 //
-// Format: "lbox-store 1\ngeneration <n>\nuuid <32 hex digits>\n"; the number in the first line is the store's format.
-// Failure: kCorruption for anything else, kUnsupported for a newer format (only the first line is looked at then).
-// Crash rule: replaced by rename, so it is the old or the new one; durable when Write has returned ok.
+// Format: "lbox-store 1\ngeneration <n>\nuuid <32 hex digits>\n"; the number in the first line is
+// the store's format. Failure: kCorruption for anything else, kUnsupported for a newer format (only
+// the first line is looked at then). Crash rule: replaced by rename, so it is the old or the new
+// one; durable when Write has returned ok.
 #pragma once
 
 #include <cstdint>

@@ -18,11 +18,14 @@ Index::Index(const IndexOptions& options, std::string folder)
 
 Index::~Index() = default;
 
-void Index::Close() { env_.reset(); }
+void Index::Close() {
+  env_.reset();
+}
 
 Status Index::CheckProcess() const {
   if (pid_ != getpid()) {
-    return Status(Code::kUnavailable, "the store " + folder_ + " was opened before fork(); open it in the child");
+    return Status(Code::kUnavailable,
+                  "the store " + folder_ + " was opened before fork(); open it in the child");
   }
   return {};
 }
@@ -97,8 +100,8 @@ Status Index::OpenCurrent(bool& again) {
     meta = txn.meta;
   }
   if (meta.uuid != current.uuid) {
-    return Status(Code::kCorruption, path + " belongs to the store " + ToHex(meta.uuid) + ", but " + folder_ +
-                                         "/CURRENT to " + ToHex(current.uuid) +
+    return Status(Code::kCorruption, path + " belongs to the store " + ToHex(meta.uuid) + ", but " +
+                                         folder_ + "/CURRENT to " + ToHex(current.uuid) +
                                          "; restore both from the same backup");
   }
   if (meta.superseded) {
@@ -110,7 +113,8 @@ Status Index::OpenCurrent(bool& again) {
   return {};
 }
 
-// The process that superseded `old` died before it switched CURRENT; the next generation is complete and durable.
+// The process that superseded `old` died before it switched CURRENT; the next generation is
+// complete and durable.
 Status Index::FinishSwitch(const CurrentFile& old) {
   Close();
   LBOX_ASSIGN_OR_RETURN(const auto gate, options_.lock->Gate());
@@ -121,9 +125,9 @@ Status Index::FinishSwitch(const CurrentFile& old) {
   current.generation++;
   const std::string path = IndexPath(folder_, current.generation);
   if (auto file = options_.env->Stat(path); !file.ok()) {
-    return Status(Code::kCorruption,
-                  IndexPath(folder_, old.generation) + " says that " + path + " replaces it, but: " +
-                      file.status().message() + "; restore the store from a backup");
+    return Status(Code::kCorruption, IndexPath(folder_, old.generation) + " says that " + path +
+                                         " replaces it, but: " + file.status().message() +
+                                         "; restore the store from a backup");
   }
   return WriteCurrent(*options_.env, folder_, current, options_.mode, options_.gid, options_.sync);
 }
@@ -206,7 +210,8 @@ Status Index::WorkAndCommit(Txn& txn, const Work& work) {
   return {};
 }
 
-// LMDB reports a short write, as a full disk or quota causes it, as EIO. Whether it was that is found out by writing.
+// LMDB reports a short write, as a full disk or quota causes it, as EIO. Whether it was that is
+// found out by writing.
 Status Index::DiskFullOr(const Status& status) {
   const std::string path = folder_ + "/tmp/space-probe." + std::to_string(pid_);
   auto file = options_.env->Create(path, false, options_.mode, options_.gid);
@@ -219,8 +224,9 @@ Status Index::DiskFullOr(const Status& status) {
     }
   }
   (void)options_.env->Unlink(path);  // what stays is swept by Maintain
-  return probe.code() == Code::kNoSpace ? Status(Code::kNoSpace, status.message() + " (" + probe.message() + ")")
-                                        : status;
+  return probe.code() == Code::kNoSpace
+             ? Status(Code::kNoSpace, status.message() + " (" + probe.message() + ")")
+             : status;
 }
 
 }  // namespace lbox

@@ -1,13 +1,14 @@
 // The index of a store: the generation that CURRENT names, and transactions on it.
 //
-// Purpose: whoever works with rows gives Read or Write a closure; everything that can come between (another process grew the file or
-// switched the generation, the map is full, dead readers fill the table) is dealt with here, and the closure runs again.
-// Ownership: one per open store. Threads: one; transactions do not nest. Processes: after fork() every call fails.
-// Failure: kFull when the map may not grow (saves stop kReserveBytes earlier than deletions), kNoSpace when the disk is full, kAborted
-// never; after a failure nothing of the transaction is left.
-// Crash rule: a generation is given up by setting meta.superseded in it, durably, once the next one is complete and durable; only then
-// CURRENT is switched. So whoever finds the mark and the old CURRENT switches CURRENT itself; no transaction commits to a generation
-// that has the mark.
+// Purpose: whoever works with rows gives Read or Write a closure; everything that can come between
+// (another process grew the file or switched the generation, the map is full, dead readers fill the
+// table) is dealt with here, and the closure runs again. Ownership: one per open store. Threads:
+// one; transactions do not nest. Processes: after fork() every call fails. Failure: kFull when the
+// map may not grow (saves stop kReserveBytes earlier than deletions), kNoSpace when the disk is
+// full, kAborted never; after a failure nothing of the transaction is left. Crash rule: a
+// generation is given up by setting meta.superseded in it, durably, once the next one is complete
+// and durable; only then CURRENT is switched. So whoever finds the mark and the old CURRENT
+// switches CURRENT itself; no transaction commits to a generation that has the mark.
 #pragma once
 
 #include <functional>
@@ -34,7 +35,8 @@ class Index {
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
-  // Creates generation 1 with a meta row for `uuid`. Needs the exclusive lock; CURRENT is the caller's.
+  // Creates generation 1 with a meta row for `uuid`. Needs the exclusive lock; CURRENT is the
+  // caller's.
   Status Create(const Guid& uuid);
   // Opens what CURRENT names and checks that it is this store's.
   Status Open();
@@ -42,7 +44,8 @@ class Index {
 
   using Work = std::function<Status(Txn&)>;
   Status Read(const Work& work);
-  // Durable after this, when ok: all that `work` wrote (unless flushing is off). `work` may run several times.
+  // Durable after this, when ok: all that `work` wrote (unless flushing is off). `work` may run
+  // several times.
   Status Write(Purpose purpose, const Work& work);
 
   [[nodiscard]] uint64_t generation() const { return current_.generation; }

@@ -33,9 +33,13 @@ constexpr std::array<TableSpec, 9> kTables{{
 }};
 constexpr unsigned kMaxTables = 16;
 
-std::string Mebibytes(uint64_t bytes) { return std::to_string((bytes + kMiB - 1) / kMiB) + " MiB"; }
+std::string Mebibytes(uint64_t bytes) {
+  return std::to_string((bytes + kMiB - 1) / kMiB) + " MiB";
+}
 
-uint64_t RoundDown(uint64_t bytes, uint64_t unit) { return bytes - bytes % unit; }
+uint64_t RoundDown(uint64_t bytes, uint64_t unit) {
+  return bytes - bytes % unit;
+}
 
 }  // namespace
 
@@ -79,7 +83,9 @@ uint64_t NextMapBytes(uint64_t bytes) {
 IndexEnv::IndexEnv(const IndexOptions& options, std::string path)
     : options_(options), path_(std::move(path)) {}
 
-IndexEnv::~IndexEnv() { Close(); }
+IndexEnv::~IndexEnv() {
+  Close();
+}
 
 void IndexEnv::Close() {
   if (env_ == nullptr) {
@@ -111,12 +117,14 @@ uint64_t IndexEnv::MapLimit() const {
 
 Status IndexEnv::Create(uint64_t map_bytes) {
   {
-    LBOX_ASSIGN_OR_RETURN(auto file, options_.env->Create(path_, true, options_.mode, options_.gid));
+    LBOX_ASSIGN_OR_RETURN(auto file,
+                          options_.env->Create(path_, true, options_.mode, options_.gid));
   }
   Close();
   const uint64_t limit = MapLimit();
   if (limit < kMiB) {
-    return Status(Code::kFull, "cannot map " + path_ + ": the process's address space is used up (vsz_limit)");
+    return Status(Code::kFull,
+                  "cannot map " + path_ + ": the process's address space is used up (vsz_limit)");
   }
   LBOX_RETURN_IF_ERROR(OpenFile(std::min(map_bytes, RoundDown(limit, 65536)), true));
   limit_bytes_ = limit;
@@ -129,7 +137,8 @@ Status IndexEnv::Open(uint64_t min_map) {
   const uint64_t limit = MapLimit();
   // A file larger than the configured limit can still be read and emptied, if it can be mapped.
   const uint64_t left = AddressSpaceLeft();
-  if (left != kNoLimit && info.used_bytes > (left > kKeepAddressSpace ? left - kKeepAddressSpace : 0)) {
+  if (left != kNoLimit &&
+      info.used_bytes > (left > kKeepAddressSpace ? left - kKeepAddressSpace : 0)) {
     return Status(Code::kFull, path_ + " needs " + Mebibytes(info.used_bytes) +
                                    " of address space; the process has " + Mebibytes(left) +
                                    " left and needs some of it itself. Raise vsz_limit");
@@ -138,7 +147,8 @@ Status IndexEnv::Open(uint64_t min_map) {
   if (size > limit) {
     size = std::max(RoundDown(limit, info.page_bytes), info.used_bytes);
   }
-  if (size < info.used_bytes + kReserveBytes && (left == kNoLimit || left > info.used_bytes + kReserveBytes)) {
+  if (size < info.used_bytes + kReserveBytes &&
+      (left == kNoLimit || left > info.used_bytes + kReserveBytes)) {
     size = info.used_bytes + kReserveBytes;
   }
   LBOX_RETURN_IF_ERROR(OpenFile(size, false));
@@ -157,7 +167,8 @@ Status IndexEnv::Grow() {
                       "). Delete mail, or raise vsz_limit or the limit of the index map");
   }
   LBOX_RETURN_IF_ERROR(Open(wanted));
-  return map_bytes_ > before ? Status() : Status(Code::kFull, path_ + " could not be mapped larger");
+  return map_bytes_ > before ? Status()
+                             : Status(Code::kFull, path_ + " could not be mapped larger");
 }
 
 Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
@@ -191,7 +202,8 @@ Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
   pid_ = getpid();
   int descriptor = -1;
   if (mdb_env_get_fd(env_, &descriptor) == 0) {
-    fcntl(descriptor, F_SETFD, FD_CLOEXEC);  // 0.9.24 leaves it open for programs run by this process
+    fcntl(descriptor, F_SETFD,
+          FD_CLOEXEC);  // 0.9.24 leaves it open for programs run by this process
   }
   MDB_envinfo info{};
   MDB_stat stat{};
@@ -256,7 +268,9 @@ int IndexEnv::BeginRead(MDB_txn** txn) {
   return rc;
 }
 
-void IndexEnv::EndRead() { mdb_txn_reset(read_); }
+void IndexEnv::EndRead() {
+  mdb_txn_reset(read_);
+}
 
 void IndexEnv::Extend() {
   int descriptor = -1;
@@ -270,7 +284,8 @@ void IndexEnv::Extend() {
   if (st.st_size < used) {
     // Not ftruncate: another process may have made the file longer by now, and written there.
     // Failing is as well: no page that was ever written is missing.
-    (void)fallocate(descriptor, 0, used - static_cast<off_t>(page_bytes_), static_cast<off_t>(page_bytes_));
+    (void)fallocate(descriptor, 0, used - static_cast<off_t>(page_bytes_),
+                    static_cast<off_t>(page_bytes_));
   }
 }
 
@@ -281,7 +296,8 @@ uint64_t IndexEnv::TakenPages() const {
 }
 
 uint64_t IndexEnv::UntakenPages(bool for_saves) const {
-  const uint64_t pages = (for_saves ? std::min(map_bytes_, limit_bytes_) : map_bytes_) / page_bytes_;
+  const uint64_t pages =
+      (for_saves ? std::min(map_bytes_, limit_bytes_) : map_bytes_) / page_bytes_;
   const uint64_t taken = TakenPages();
   return pages > taken ? pages - taken : 0;
 }

@@ -1,11 +1,12 @@
 // The LMDB environment of one index file: opening, closing, map size, error codes.
 //
-// Purpose: LMDB's rules in one place. The map counts against RLIMIT_AS; it grows only by closing and reopening, because a failed
-// mdb_env_set_mapsize leaves LMDB without a map; opening and closing happen behind StoreLock::Gate.
-// Ownership: one per store, owned by Index; never two of one file in a process. Processes: not carried across fork(): a child that
-// inherits one leaves it alone, also on destruction.
-// Failure: LMDB's codes become Status by IndexError. After a failed Open it is closed, and the next use opens again.
-// Crash rule: LMDB's own: a transaction is there or not; a writer that dies releases its lock (robust mutex).
+// Purpose: LMDB's rules in one place. The map counts against RLIMIT_AS; it grows only by closing
+// and reopening, because a failed mdb_env_set_mapsize leaves LMDB without a map; opening and
+// closing happen behind StoreLock::Gate. Ownership: one per store, owned by Index; never two of one
+// file in a process. Processes: not carried across fork(): a child that inherits one leaves it
+// alone, also on destruction. Failure: LMDB's codes become Status by IndexError. After a failed
+// Open it is closed, and the next use opens again. Crash rule: LMDB's own: a transaction is there
+// or not; a writer that dies releases its lock (robust mutex).
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ namespace lbox {
 
 // Handles of the tables; storage/rows.h says what each holds.
 struct Tables {
-  MDB_dbi meta = 0, mailbox = 0, mailbox_cold = 0, mailbox_guid = 0, message = 0, extra = 0, body = 0, pack = 0, pending = 0;
+  MDB_dbi meta = 0, mailbox = 0, mailbox_cold = 0, mailbox_guid = 0, message = 0, extra = 0,
+          body = 0, pack = 0, pending = 0;
 };
 
 struct IndexOptions {
@@ -36,10 +38,10 @@ struct IndexOptions {
 
 inline constexpr uint64_t kMiB = 1024 * 1024;
 inline constexpr uint64_t kFirstMapBytes = 16 * kMiB;
-inline constexpr uint64_t kMapStepBytes = 32 * kMiB;     // above 64 MiB; below it doubles
+inline constexpr uint64_t kMapStepBytes = 32 * kMiB;      // above 64 MiB; below it doubles
 inline constexpr uint64_t kKeepAddressSpace = 24 * kMiB;  // left for the rest of the process
-inline constexpr uint64_t kReserveBytes = 2 * kMiB;       // of the map, for deletions and upkeep alone
-inline constexpr unsigned kMaxReaders = 1024;             // 64 KiB of lock file
+inline constexpr uint64_t kReserveBytes = 2 * kMiB;  // of the map, for deletions and upkeep alone
+inline constexpr unsigned kMaxReaders = 1024;        // 64 KiB of lock file
 
 // What LMDB error `error` means while `what` (an action and its object) was being done.
 Status IndexError(int error, const std::string& what);
@@ -56,12 +58,14 @@ class IndexEnv {
 
   // A new file with empty tables, mapped with `map_bytes` if possible; kAborted when it is there.
   Status Create(uint64_t map_bytes = kFirstMapBytes);
-  // Opens an existing file with a map of at least `min_map` bytes if possible, more when the file needs it. Closes first.
+  // Opens an existing file with a map of at least `min_map` bytes if possible, more when the file
+  // needs it. Closes first.
   Status Open(uint64_t min_map);
   void Close();
   [[nodiscard]] bool open() const { return env_ != nullptr; }
 
-  // Opens again with a larger map. kFull when there may be none; the old size is open then, as far as possible.
+  // Opens again with a larger map. kFull when there may be none; the old size is open then, as far
+  // as possible.
   Status Grow();
 
   // A write transaction; ends with mdb_txn_commit or mdb_txn_abort. LMDB's code.
@@ -98,7 +102,8 @@ class IndexEnv {
   Tables tables_;
   uint64_t page_bytes_ = 0;
   uint64_t map_bytes_ = 0;
-  uint64_t limit_bytes_ = 0;  // MapLimit when it was opened; the map is larger when the file was already
+  uint64_t limit_bytes_ =
+      0;  // MapLimit when it was opened; the map is larger when the file was already
 };
 
 }  // namespace lbox

@@ -8,22 +8,26 @@
 namespace lbox {
 namespace {
 
-// LMDB 0.9 on a 64-bit little-endian host. A page starts with its number (8), padding (2), flags (2) and the ends of its free space
-// (2 + 2), then offsets of its nodes (2 each). A meta page goes on with magic (4), version (4), address (8), map size (8), the
-// two tables that LMDB keeps for itself (48 each: the free list, and the table of tables), last page (8), transaction (8).
+// LMDB 0.9 on a 64-bit little-endian host. A page starts with its number (8), padding (2), flags
+// (2) and the ends of its free space (2 + 2), then offsets of its nodes (2 each). A meta page goes
+// on with magic (4), version (4), address (8), map size (8), the two tables that LMDB keeps for
+// itself (48 each: the free list, and the table of tables), last page (8), transaction (8).
 constexpr uint32_t kMagic = 0xBEEFC0DE;
 constexpr size_t kPageHeaderBytes = 16, kFlagsAt = 10, kLowerAt = 12;
-constexpr size_t kMagicAt = 16, kFreeTableAt = 40, kMainTableAt = 88, kLastPageAt = 136, kTransactionAt = 144, kMetaBytes = 152;
+constexpr size_t kMagicAt = 16, kFreeTableAt = 40, kMainTableAt = 88, kLastPageAt = 136,
+                 kTransactionAt = 144, kMetaBytes = 152;
 constexpr uint16_t kMetaPage = 8, kLeafPage = 2;
-// A table: page size or padding (4), flags (2), depth (2), counts (8 each): branch, leaf, overflow pages, entries; root page (8).
+// A table: page size or padding (4), flags (2), depth (2), counts (8 each): branch, leaf, overflow
+// pages, entries; root page (8).
 constexpr size_t kTableRootAt = 40, kTableBytes = 48;
 constexpr uint64_t kNoPage = UINT64_MAX;
 // A node: data size (4), flags (2), key size (2), key, data.
 constexpr size_t kNodeHeaderBytes = 8;
 constexpr uint16_t kNodeIsTable = 2;
 
-// A transaction may take pages at the end of the file, free them again and never write them. IndexEnv sees to the file's size after
-// each commit, so that the file lacks them only where a process was killed between the two.
+// A transaction may take pages at the end of the file, free them again and never write them.
+// IndexEnv sees to the file's size after each commit, so that the file lacks them only where a
+// process was killed between the two.
 constexpr uint64_t kUnwrittenPages = 1024;
 
 class IndexFile {
@@ -43,7 +47,8 @@ class IndexFile {
  private:
   Status Damaged(const char* why) const {
     return Status(Code::kCorruption,
-                  path_ + " is damaged (" + why + "); restore it from a backup, together with the rest of the store");
+                  path_ + " is damaged (" + why +
+                      "); restore it from a backup, together with the rest of the store");
   }
 
   Status ReadBytes(uint64_t offset, std::vector<uint8_t>& bytes, size_t size) {
@@ -57,17 +62,20 @@ class IndexFile {
     for (int i = 0; i < 2; i++) {
       std::vector<uint8_t> meta;
       LBOX_RETURN_IF_ERROR(ReadBytes(i == 0 ? 0 : info_.page_bytes, meta, kMetaBytes));
-      if (LoadLittle<uint32_t>(&meta[kMagicAt]) != kMagic || (LoadLittle<uint16_t>(&meta[kFlagsAt]) & kMetaPage) == 0) {
+      if (LoadLittle<uint32_t>(&meta[kMagicAt]) != kMagic ||
+          (LoadLittle<uint16_t>(&meta[kFlagsAt]) & kMetaPage) == 0) {
         return Damaged("its header is overwritten");
       }
       const auto page_bytes = LoadLittle<uint32_t>(&meta[kFreeTableAt]);
       if (i == 0) {
         info_.page_bytes = page_bytes;
       }
-      if (page_bytes != info_.page_bytes || page_bytes < 512 || page_bytes > 65536 || (page_bytes & (page_bytes - 1)) != 0) {
+      if (page_bytes != info_.page_bytes || page_bytes < 512 || page_bytes > 65536 ||
+          (page_bytes & (page_bytes - 1)) != 0) {
         return Damaged("its header is wrong");
       }
-      if (i == 0 || LoadLittle<uint64_t>(&meta[kTransactionAt]) > LoadLittle<uint64_t>(&meta_[kTransactionAt])) {
+      if (i == 0 || LoadLittle<uint64_t>(&meta[kTransactionAt]) >
+                        LoadLittle<uint64_t>(&meta_[kTransactionAt])) {
         meta_ = std::move(meta);
       }
     }
@@ -86,7 +94,8 @@ class IndexFile {
     if (page == kNoPage) {
       return {};
     }
-    return page >= 2 && page < info_.used_bytes / info_.page_bytes && (page + 1) * info_.page_bytes <= info_.file_bytes
+    return page >= 2 && page < info_.used_bytes / info_.page_bytes &&
+                   (page + 1) * info_.page_bytes <= info_.file_bytes
                ? Status()
                : Damaged("a table lies beyond its end");
   }
@@ -99,7 +108,8 @@ class IndexFile {
     std::vector<uint8_t> page;
     LBOX_RETURN_IF_ERROR(ReadBytes(main_root * info_.page_bytes, page, info_.page_bytes));
     const auto lower = LoadLittle<uint16_t>(&page[kLowerAt]);
-    if ((LoadLittle<uint16_t>(&page[kFlagsAt]) & kLeafPage) == 0 || lower < kPageHeaderBytes || lower > page.size()) {
+    if ((LoadLittle<uint16_t>(&page[kFlagsAt]) & kLeafPage) == 0 || lower < kPageHeaderBytes ||
+        lower > page.size()) {
       return Damaged("its list of tables is overwritten");
     }
     for (size_t at = kPageHeaderBytes; at + 2 <= lower; at += 2) {
@@ -110,7 +120,8 @@ class IndexFile {
       const auto data_bytes = LoadLittle<uint32_t>(&page[node]);
       const auto flags = LoadLittle<uint16_t>(&page[node + 4]);
       const size_t table = node + kNodeHeaderBytes + LoadLittle<uint16_t>(&page[node + 6]);
-      if ((flags & kNodeIsTable) == 0 || data_bytes != kTableBytes || table + kTableBytes > page.size()) {
+      if ((flags & kNodeIsTable) == 0 || data_bytes != kTableBytes ||
+          table + kTableBytes > page.size()) {
         return Damaged("its list of tables is wrong");
       }
       LBOX_RETURN_IF_ERROR(CheckRoot(LoadLittle<uint64_t>(&page[table + kTableRootAt])));

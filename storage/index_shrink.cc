@@ -8,8 +8,10 @@ namespace {
 
 constexpr uint64_t kWorthBytes = 8 * kMiB;
 constexpr size_t kRowsPerTransaction = 20000;
-constexpr MDB_dbi Tables::*kAllTables[] = {&Tables::meta,    &Tables::mailbox, &Tables::mailbox_cold, &Tables::mailbox_guid, &Tables::message,
-                                           &Tables::extra,   &Tables::body,    &Tables::pack,         &Tables::pending};
+constexpr MDB_dbi Tables::*kAllTables[] = {
+    &Tables::meta,         &Tables::mailbox, &Tables::mailbox_cold,
+    &Tables::mailbox_guid, &Tables::message, &Tables::extra,
+    &Tables::body,         &Tables::pack,    &Tables::pending};
 
 // Pages are packed, but not perfectly.
 uint64_t CopyBytes(const IndexSize& size) {
@@ -174,7 +176,8 @@ Result<bool> ShrinkIndex(StoreImpl& store, bool exhaustive) {
   }
   store.index->Close();
   // Step 3.
-  LBOX_RETURN_IF_ERROR(WriteCurrent(store.env, store.folder, next, store.options.mode, store.options.gid, store.options.sync));
+  LBOX_RETURN_IF_ERROR(WriteCurrent(store.env, store.folder, next, store.options.mode,
+                                    store.options.gid, store.options.sync));
   // Step 4. What stays is swept.
   (void)Remove(store.env, old_path);
   store.upkeep.shrink = false;

@@ -1,12 +1,19 @@
-// Making the index smaller: LMDB never gives pages back, so the rows are copied into a new generation and the old file is unlinked.
+// Making the index smaller: LMDB never gives pages back, so the rows are copied into a new
+// generation and the old file is unlinked.
 //
-// Order, and what a crash leaves at each point: under the exclusive lock and the old generation's writer lock
-//   1. copy all rows to index.<n+1>, flush it and its name     crash: CURRENT says n, n is whole; the sweep removes n+1
-//   2. commit meta.superseded in index.<n>                      crash: CURRENT says n, which says "superseded"; n+1 is whole and durable
-//                                                               and no transaction commits to n any more: the next opener switches CURRENT
+// Order, and what a crash leaves at each point: under the exclusive lock and the old generation's
+// writer lock
+//   1. copy all rows to index.<n+1>, flush it and its name     crash: CURRENT says n, n is whole;
+//   the sweep removes n+1
+//   2. commit meta.superseded in index.<n>                      crash: CURRENT says n, which says
+//   "superseded"; n+1 is whole and durable
+//                                                               and no transaction commits to n any
+//                                                               more: the next opener switches
+//                                                               CURRENT
 //   3. CURRENT says n+1                                         crash: the sweep removes n
 //   4. unlink index.<n>
-// Other processes may have n open throughout; their next transaction finds the mark and opens what CURRENT names.
+// Other processes may have n open throughout; their next transaction finds the mark and opens what
+// CURRENT names.
 #pragma once
 
 #include <chrono>

@@ -50,8 +50,8 @@ bool AddKeyword(Message& message, MessageExtra& extra, uint32_t number) {
   if (number < kRowKeywords) {
     message.keyword_bits |= uint32_t{1} << number;
   } else {
-    extra.keywords.insert(
-        std::lower_bound(extra.keywords.begin(), extra.keywords.end(), number), number);
+    extra.keywords.insert(std::lower_bound(extra.keywords.begin(), extra.keywords.end(), number),
+                          number);
   }
   return true;
 }

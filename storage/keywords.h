@@ -1,4 +1,5 @@
-// The keywords of one mailbox during one transaction: names to numbers, and a message's set as its row and its extra row hold it.
+// The keywords of one mailbox during one transaction: names to numbers, and a message's set as its
+// row and its extra row hold it.
 //
 // Loads the mailbox's cold row when first needed. Failure: as Txn. Nothing is stored before Store.
 #pragma once

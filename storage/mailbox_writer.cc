@@ -8,7 +8,8 @@
 namespace lbox {
 namespace {
 
-// An active pack below this is kept although all in it is dead: a mailbox that is emptied all the time need not start a pack each time.
+// An active pack below this is kept although all in it is dead: a mailbox that is emptied all the
+// time need not start a pack each time.
 constexpr uint64_t kKeepActiveBytes = 64 * 1024;
 
 constexpr uint8_t kAllFlags = 0x1f;
@@ -32,7 +33,8 @@ Status MailboxWriter::Load(const Guid& guid) {
   return {};
 }
 
-// --- changing rows ---------------------------------------------------------------------------------
+// --- changing rows
+// ---------------------------------------------------------------------------------
 
 Result<std::function<Result<bool>(Message&, MessageExtra&)>> MailboxWriter::Editor(
     const Change& change) {
@@ -41,8 +43,8 @@ Result<std::function<Result<bool>(Message&, MessageExtra&)>> MailboxWriter::Edit
     case Change::Kind::kFlags:
       return Edit([&change](Message& message, MessageExtra&) -> Result<bool> {
         const uint8_t before = message.flags;
-        message.flags = static_cast<uint8_t>(
-            ((before & ~change.remove_flags) | change.add_flags) & kAllFlags);
+        message.flags =
+            static_cast<uint8_t>(((before & ~change.remove_flags) | change.add_flags) & kAllFlags);
         return message.flags != before;
       });
     case Change::Kind::kKeywordAdd:
@@ -113,7 +115,8 @@ Result<MailboxWriter::Progress> MailboxWriter::Walk(
   return Progress{0, true};
 }
 
-// --- removing --------------------------------------------------------------------------------------
+// --- removing
+// --------------------------------------------------------------------------------------
 
 Result<MailboxWriter::Progress> MailboxWriter::Expunge(uint32_t first, uint32_t last,
                                                        uint32_t& budget) {
@@ -205,7 +208,8 @@ Status MailboxWriter::SettlePacks() {
   return {};
 }
 
-// --- adding ----------------------------------------------------------------------------------------
+// --- adding
+// ----------------------------------------------------------------------------------------
 
 Status MailboxWriter::AddCopy(const Message& message, const MessageExtra& extra) {
   LBOX_ASSIGN_OR_RETURN(BodyRow body, txn_.GetBody(message.body_id));

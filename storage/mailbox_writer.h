@@ -1,8 +1,9 @@
 // Changes to the messages of one mailbox within one write transaction, with all totals kept exact.
 //
-// Purpose: Save, Apply and DeleteMailbox all work through this, so that there is one place that keeps the mailbox row, the meta row, the
-// pack rows and reference counts in step with the message rows.
-// Ownership: lives within one closure of Index::Write. Failure: as Txn; after one the transaction can only be given up.
+// Purpose: Save, Apply and DeleteMailbox all work through this, so that there is one place that
+// keeps the mailbox row, the meta row, the pack rows and reference counts in step with the message
+// rows. Ownership: lives within one closure of Index::Write. Failure: as Txn; after one the
+// transaction can only be given up.
 #pragma once
 
 #include <cstdint>
@@ -35,19 +36,22 @@ class MailboxWriter {
     uint32_t next_uid = 0;  // the first UID still to be looked at
     bool done = false;
   };
-  // Applies `change` to UIDs from `from` on, until it is done or `budget` rows were changed; takes what it used off `budget`.
+  // Applies `change` to UIDs from `from` on, until it is done or `budget` rows were changed; takes
+  // what it used off `budget`.
   Result<Progress> Apply(const Change& change, uint32_t from, uint32_t& budget);
   // Removes messages from `from` on, likewise.
   Result<Progress> Expunge(uint32_t first, uint32_t last, uint32_t& budget);
 
-  // Adds a message that refers to an existing body, whose reference it counts; UIDs ascending and above all others.
+  // Adds a message that refers to an existing body, whose reference it counts; UIDs ascending and
+  // above all others.
   Status AddCopy(const Message& message, const MessageExtra& extra);
   // Adds a message with a body of its own; the body row is put here.
   Status AddNew(const Message& message, const MessageExtra& extra, const BodyRow& body);
 
   // Puts the pack rows that lost records. Before a PackAppender starts; else Finish does it.
   Status SettlePacks();
-  // Last of all: puts the mailbox row, cold row and pack rows. Files that became superfluous are pending.
+  // Last of all: puts the mailbox row, cold row and pack rows. Files that became superfluous are
+  // pending.
   Status Finish();
 
  private:
@@ -55,7 +59,8 @@ class MailboxWriter {
     uint64_t bytes = 0;
     uint32_t count = 0;
   };
-  Result<Progress> Walk(uint32_t first, uint32_t last, uint32_t& budget, const std::function<Result<bool>(Message&, MessageExtra&)>& change);
+  Result<Progress> Walk(uint32_t first, uint32_t last, uint32_t& budget,
+                        const std::function<Result<bool>(Message&, MessageExtra&)>& change);
   Result<std::function<Result<bool>(Message&, MessageExtra&)>> Editor(const Change& change);
   Status Add(const Message& message, const MessageExtra& extra, uint64_t stored);
   Status RemoveMessage(const Message& message);

@@ -35,7 +35,9 @@ std::string Name(uint32_t mailbox, uint32_t uid) {
   return "mailbox " + std::to_string(mailbox) + " uid " + std::to_string(uid);
 }
 
-uint32_t UidOf(const uint8_t* row) { return LoadBig<uint32_t>(row); }
+uint32_t UidOf(const uint8_t* row) {
+  return LoadBig<uint32_t>(row);
+}
 
 // The row at `row`, or what is wrong with it.
 Result<Message> Decode(Txn& txn, uint32_t mailbox, const uint8_t* row) {
@@ -103,8 +105,8 @@ Status ScanMessages(Txn& txn, uint32_t mailbox, uint32_t first, uint32_t last,
   MDB_val k = Val(key), value = Val(bound);
   int rc = mdb_cursor_get(cursor.get(), &k, &value, MDB_GET_BOTH_RANGE);
   if (rc == 0) {
-    // The whole page that the row is on, rows before it included. When the row is the mailbox's only
-    // one there is no page, and `value` stays that row.
+    // The whole page that the row is on, rows before it included. When the row is the mailbox's
+    // only one there is no page, and `value` stays that row.
     rc = mdb_cursor_get(cursor.get(), &k, &value, MDB_GET_MULTIPLE);
   }
   while (rc == 0) {
@@ -151,7 +153,8 @@ Result<bool> MessageCursor::Accept(int rc, const MDB_val& value, const char* act
   if (value.mv_size != kMessageRowBytes) {
     return WrongSize(txn_, mailbox_);
   }
-  LBOX_ASSIGN_OR_RETURN(message_, Decode(txn_, mailbox_, static_cast<const uint8_t*>(value.mv_data)));
+  LBOX_ASSIGN_OR_RETURN(message_,
+                        Decode(txn_, mailbox_, static_cast<const uint8_t*>(value.mv_data)));
   return true;
 }
 

@@ -1,9 +1,9 @@
 // The message table: rows of 64 bytes, sorted by UID under each mailbox's key.
 //
-// Purpose: the one place that knows LMDB's DUPFIXED pages. A key with many values is a tree of pages of packed rows (63 to a page),
-// a key with a few is a small page inside its parent, a key with one value is that value alone, without a sub-cursor: each needs
-// its own care, and so a model test of its own (tests/unit/message_table_test.cc).
-// Ownership and failure: as Txn.
+// Purpose: the one place that knows LMDB's DUPFIXED pages. A key with many values is a tree of
+// pages of packed rows (63 to a page), a key with a few is a small page inside its parent, a key
+// with one value is that value alone, without a sub-cursor: each needs its own care, and so a model
+// test of its own (tests/unit/message_table_test.cc). Ownership and failure: as Txn.
 #pragma once
 
 #include <array>
@@ -24,12 +24,13 @@ Result<Message> FindMessage(Txn& txn, uint32_t mailbox, uint32_t uid);
 // Adds a row whose UID is above all of the mailbox.
 Status AppendMessage(Txn& txn, uint32_t mailbox, const Message& message);
 
-// Visits rows with first <= uid <= last in ascending order until visit returns false or a failure, which it passes on. Reads whole pages.
+// Visits rows with first <= uid <= last in ascending order until visit returns false or a failure,
+// which it passes on. Reads whole pages.
 Status ScanMessages(Txn& txn, uint32_t mailbox, uint32_t first, uint32_t last,
                     const std::function<Result<bool>(const Message&)>& visit);
 
-// Walks rows of one mailbox in a write transaction, changing or removing them on the way. No other access to the message table while
-// one is in use.
+// Walks rows of one mailbox in a write transaction, changing or removing them on the way. No other
+// access to the message table while one is in use.
 class MessageCursor {
  public:
   MessageCursor(Txn& txn, uint32_t mailbox);

@@ -15,16 +15,17 @@ struct FileSystem {
   uint64_t type;
   const char* name;
 };
-// Numbers from linux/magic.h and statfs(2), and for those not in Linux itself from their own source.
+// Numbers from linux/magic.h and statfs(2), and for those not in Linux itself from their own
+// source.
 constexpr uint64_t kFuse = 0x65735546;
 constexpr std::array<FileSystem, 20> kRemote{{
-    {0x6969, "NFS"},         {0x517b, "SMB"},          {0xff534d42, "CIFS"},
-    {0xfe534d42, "SMB2"},    {0x00c36400, "CephFS"},   {0x01021997, "9P"},
-    {0x5346414f, "AFS"},     {0x6b414653, "AFS"},      {0x73757245, "Coda"},
-    {0x564c, "NCP"},         {0x0bd00bd0, "Lustre"},   {0x47504653, "GPFS"},
-    {0xaad7aaea, "PanFS"},   {0x7461636f, "OCFS2"},    {0x01161970, "GFS2"},
-    {0x19830326, "BeeGFS"},  {0x786f4256, "vboxsf"},   {0xbacbacbc, "vmhgfs"},
-    {0x7c7c6673, "prl_fs"},  {0x20030528, "OrangeFS"},
+    {0x6969, "NFS"},        {0x517b, "SMB"},          {0xff534d42, "CIFS"},
+    {0xfe534d42, "SMB2"},   {0x00c36400, "CephFS"},   {0x01021997, "9P"},
+    {0x5346414f, "AFS"},    {0x6b414653, "AFS"},      {0x73757245, "Coda"},
+    {0x564c, "NCP"},        {0x0bd00bd0, "Lustre"},   {0x47504653, "GPFS"},
+    {0xaad7aaea, "PanFS"},  {0x7461636f, "OCFS2"},    {0x01161970, "GFS2"},
+    {0x19830326, "BeeGFS"}, {0x786f4256, "vboxsf"},   {0xbacbacbc, "vmhgfs"},
+    {0x7c7c6673, "prl_fs"}, {0x20030528, "OrangeFS"},
 }};
 
 std::string Parent(const std::string& path) {
@@ -80,8 +81,10 @@ Status CheckOwner(Env& env, const std::string& path) {
   }
   const uint32_t self = geteuid();
   if (info->uid != self) {
-    return Status(Code::kPermission, path + " belongs to uid " + std::to_string(info->uid) + ", this process runs as uid " +
-                                         std::to_string(self) + "; a store has one uid: change the owner or the mail user's uid");
+    return Status(Code::kPermission,
+                  path + " belongs to uid " + std::to_string(info->uid) +
+                      ", this process runs as uid " + std::to_string(self) +
+                      "; a store has one uid: change the owner or the mail user's uid");
   }
   return {};
 }

@@ -11,11 +11,13 @@
 
 namespace lbox {
 
-// The name of a file system on which a store may not live, as several hosts may use it at once and LMDB's locks and shared memory
-// do not reach across; nullptr when it may. `type` is statfs's f_type. FUSE: "FUSE" unless allowed.
+// The name of a file system on which a store may not live, as several hosts may use it at once and
+// LMDB's locks and shared memory do not reach across; nullptr when it may. `type` is statfs's
+// f_type. FUSE: "FUSE" unless allowed.
 const char* RefusedFileSystem(uint64_t type, bool allow_fuse);
 
-// kUnsupported when `path`, or else the nearest directory above it that exists, is on such a file system.
+// kUnsupported when `path`, or else the nearest directory above it that exists, is on such a file
+// system.
 Status CheckFileSystem(const std::string& path, bool allow_fuse);
 
 // kPermission unless `path` belongs to the effective uid; ok when it does not exist.
@@ -29,6 +31,7 @@ struct Remains {
   bool creating = false;  // its creation did not finish; nothing of it was ever used
 };
 inline constexpr char kCreatingName[] = "CREATING";
-Result<Remains> FindRemains(Env& env, const std::string& folder);  // all false when the folder is not there
+Result<Remains> FindRemains(Env& env,
+                            const std::string& folder);  // all false when the folder is not there
 
 }  // namespace lbox

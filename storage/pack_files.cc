@@ -26,7 +26,8 @@ std::string PackFiles::LargePath(uint64_t id) const {
 }
 
 std::string PackFiles::PathOf(const PendingFile& file) const {
-  return file.kind == FileKind::kPack ? PackPath(static_cast<uint32_t>(file.id)) : LargePath(file.id);
+  return file.kind == FileKind::kPack ? PackPath(static_cast<uint32_t>(file.id))
+                                      : LargePath(file.id);
 }
 
 Result<std::shared_ptr<File>> PackFiles::OpenRead(uint32_t id) {
@@ -123,7 +124,8 @@ Status PackAppender::Start(uint64_t span) {
   if (files_.writing_ == nullptr || files_.writing_id_ != id_) {
     auto file = files_.options_.env->OpenReadWrite(files_.PackPath(id_));
     if (file.status().code() == Code::kNotFound) {
-      return Status(Code::kCorruption, files_.PackPath(id_) + " is missing; restore it from a backup");
+      return Status(Code::kCorruption,
+                    files_.PackPath(id_) + " is missing; restore it from a backup");
     }
     LBOX_ASSIGN_OR_RETURN(files_.writing_, std::move(file));
     files_.writing_id_ = id_;
@@ -131,8 +133,9 @@ Status PackAppender::Start(uint64_t span) {
   file_ = files_.writing_;
   LBOX_ASSIGN_OR_RETURN(const uint64_t size, file_->Size());
   if (size < row_.tail) {
-    return Status(Code::kCorruption, files_.PackPath(id_) + " has " + std::to_string(size) + " bytes, the index says " +
-                                         std::to_string(row_.tail) + "; restore it from a backup");
+    return Status(Code::kCorruption, files_.PackPath(id_) + " has " + std::to_string(size) +
+                                         " bytes, the index says " + std::to_string(row_.tail) +
+                                         "; restore it from a backup");
   }
   return {};
 }
@@ -141,7 +144,8 @@ Status PackAppender::NewPack() {
   id_ = txn_.meta.next_pack_id++;
   row_ = PackRow();
   row_.created = now_;
-  // Not kept open for later saves: should this transaction fail, the id and the file's name will be another's.
+  // Not kept open for later saves: should this transaction fail, the id and the file's name will be
+  // another's.
   LBOX_ASSIGN_OR_RETURN(file_, files_.CreatePack(id_));
   created_ = true;
   txn_.meta.active_pack = id_;

@@ -1,8 +1,9 @@
 // The files in p/ and l/: their names, opened packs, and appending to packs.
 //
-// Ownership: one PackFiles per open store; descriptors are shared with the readers of bodies. Processes: not shared.
-// Failure: as Env. A pack that is shorter than its committed tail is kCorruption.
-// Crash rule: bytes beyond a pack's committed tail are garbage, and so is a pack without a row; both are written over.
+// Ownership: one PackFiles per open store; descriptors are shared with the readers of bodies.
+// Processes: not shared. Failure: as Env. A pack that is shorter than its committed tail is
+// kCorruption. Crash rule: bytes beyond a pack's committed tail are garbage, and so is a pack
+// without a row; both are written over.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +20,16 @@
 
 namespace lbox {
 
-inline constexpr uint64_t kPackBytes = 16 * 1024 * 1024;  // a pack of this size takes no further record
+inline constexpr uint64_t kPackBytes =
+    16 * 1024 * 1024;  // a pack of this size takes no further record
 
 // What a body takes: its record's span in the pack and its own file, headers included.
-inline uint64_t LargeBytes(const BodyRow& row) { return row.large_id == 0 ? 0 : kLargeHeaderBytes + uint64_t{row.body_stored}; }
-inline uint64_t StoredBytes(const BodyRow& row) { return row.record_bytes + LargeBytes(row); }
+inline uint64_t LargeBytes(const BodyRow& row) {
+  return row.large_id == 0 ? 0 : kLargeHeaderBytes + uint64_t{row.body_stored};
+}
+inline uint64_t StoredBytes(const BodyRow& row) {
+  return row.record_bytes + LargeBytes(row);
+}
 
 struct FileOptions {
   Env* env = nullptr;
@@ -41,15 +47,19 @@ class PackFiles {
   [[nodiscard]] std::string PackPath(uint32_t id) const;   // p/<8 hex digits>
   [[nodiscard]] std::string LargePath(uint64_t id) const;  // l/<16 hex digits>
   [[nodiscard]] std::string PathOf(const PendingFile& file) const;
-  [[nodiscard]] std::string TmpPath(const std::string& name) const { return options_.folder + "/tmp/" + name; }
+  [[nodiscard]] std::string TmpPath(const std::string& name) const {
+    return options_.folder + "/tmp/" + name;
+  }
 
   // A pack opened for reading; the last few stay open.
   Result<std::shared_ptr<File>> OpenRead(uint32_t id);
-  // Closes packs that are gone from the index, so that their space is free. Costs nothing while the store has not changed.
+  // Closes packs that are gone from the index, so that their space is free. Costs nothing while the
+  // store has not changed.
   Status DropRemoved(Txn& txn);
   void Forget(uint32_t id);
 
-  // A new file for a pack without a row; what is there by that name is garbage. Its name is durable after SyncPackNames.
+  // A new file for a pack without a row; what is there by that name is garbage. Its name is durable
+  // after SyncPackNames.
   Result<std::unique_ptr<File>> CreatePack(uint32_t id);
   Status SyncPackNames();
 
@@ -59,11 +69,13 @@ class PackFiles {
   std::list<std::pair<uint32_t, std::shared_ptr<File>>> open_;  // most recently used first
   uint64_t seen_transaction_ = 0;
   uint32_t writing_id_ = 0;
-  std::shared_ptr<File> writing_;   // a committed pack that was appended to
-  std::set<uint32_t> abandoned_;    // a flush of these failed: what they hold beyond their tail is not to be trusted
+  std::shared_ptr<File> writing_;  // a committed pack that was appended to
+  std::set<uint32_t>
+      abandoned_;  // a flush of these failed: what they hold beyond their tail is not to be trusted
 };
 
-// Appends records to the active pack within one write transaction, starting new packs as they fill up.
+// Appends records to the active pack within one write transaction, starting new packs as they fill
+// up.
 class PackAppender {
  public:
   PackAppender(PackFiles& files, Txn& txn, uint32_t now) : files_(files), txn_(txn), now_(now) {}
@@ -88,7 +100,7 @@ class PackAppender {
   uint32_t id_ = 0;  // 0: nothing appended yet
   std::shared_ptr<File> file_;
   PackRow row_;
-  std::string buffer_;     // to be written at row_.tail - buffer_.size()
+  std::string buffer_;  // to be written at row_.tail - buffer_.size()
   bool created_ = false;
 };
 

@@ -22,7 +22,8 @@ class Window {
     if (offset < start_ || offset + size > start_ + bytes_.size()) {
       bytes_.resize(std::min<uint64_t>(std::max(size, kWindowBytes), scan_.tail - offset));
       start_ = offset;
-      LBOX_ASSIGN_OR_RETURN(const size_t got, scan_.file.ReadAt(offset, bytes_.data(), bytes_.size()));
+      LBOX_ASSIGN_OR_RETURN(const size_t got,
+                            scan_.file.ReadAt(offset, bytes_.data(), bytes_.size()));
       bytes_.resize(got);
       size = std::min(size, got);
     }

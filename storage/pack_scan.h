@@ -1,7 +1,7 @@
 // Walking through the records of a pack, from the first to its committed tail.
 //
-// Reads headers, not frames. Failure: kCorruption, naming the file and the offset, when what is there is no chain of records of this
-// store that ends exactly at the tail.
+// Reads headers, not frames. Failure: kCorruption, naming the file and the offset, when what is
+// there is no chain of records of this store that ends exactly at the tail.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ struct PackScan {
 };
 
 // `check` is PackRecordCheck of the header.
-using PackVisitor = std::function<Status(uint64_t offset, uint64_t span, const PackRecord& record, size_t header_bytes, uint32_t check)>;
+using PackVisitor = std::function<Status(uint64_t offset, uint64_t span, const PackRecord& record,
+                                         size_t header_bytes, uint32_t check)>;
 Status ScanPack(const PackScan& scan, const PackVisitor& visit);
 
 }  // namespace lbox

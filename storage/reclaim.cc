@@ -41,10 +41,12 @@ Result<std::vector<Victim>> ChooseVictims(StoreImpl& store, bool exhaustive) {
     });
   };
   LBOX_RETURN_IF_ERROR(store.Read(work));
-  std::sort(all.begin(), all.end(), [](const Victim& a, const Victim& b) { return a.row.live_bytes < b.row.live_bytes; });
+  std::sort(all.begin(), all.end(),
+            [](const Victim& a, const Victim& b) { return a.row.live_bytes < b.row.live_bytes; });
   uint64_t live = 0;
   size_t count = 0;
-  while (count < all.size() && (count == 0 || live + all[count].row.live_bytes <= kReclaimStepBytes)) {
+  while (count < all.size() &&
+         (count == 0 || live + all[count].row.live_bytes <= kReclaimStepBytes)) {
     live += all[count++].row.live_bytes;
   }
   all.resize(count);
@@ -54,7 +56,8 @@ Result<std::vector<Victim>> ChooseVictims(StoreImpl& store, bool exhaustive) {
 // From here on nothing is appended to the victims.
 Status Retire(StoreImpl& store, const std::vector<Victim>& victims) {
   const auto is_active = [&](const MetaRow& meta) {
-    return std::any_of(victims.begin(), victims.end(), [&](const Victim& victim) { return victim.id == meta.active_pack; });
+    return std::any_of(victims.begin(), victims.end(),
+                       [&](const Victim& victim) { return victim.id == meta.active_pack; });
   };
   return store.Write(Purpose::kDelete, [&](Txn& txn) -> Status {
     txn.unchanged = !is_active(txn.meta);
@@ -65,7 +68,8 @@ Status Retire(StoreImpl& store, const std::vector<Victim>& victims) {
 
 class Reclaim {
  public:
-  explicit Reclaim(StoreImpl& store) : store_(store), tmp_path_(store.packs.TmpPath("reclaim." + std::to_string(getpid()))) {}
+  explicit Reclaim(StoreImpl& store)
+      : store_(store), tmp_path_(store.packs.TmpPath("reclaim." + std::to_string(getpid()))) {}
   ~Reclaim() {
     if (file_ != nullptr) {
       (void)store_.env.Unlink(tmp_path_);  // what stays is swept
@@ -112,24 +116,30 @@ class Reclaim {
       uint64_t bytes = 0;
       const std::string path = store_.packs.PackPath(pack);
       const PackScan scan{*file, path, row->tail, txn.meta.uuid};
-      const auto visit = [&](uint64_t offset, uint64_t span, const PackRecord& record, size_t, uint32_t check) -> Status {
+      const auto visit = [&](uint64_t offset, uint64_t span, const PackRecord& record, size_t,
+                             uint32_t check) -> Status {
         const auto body = txn.GetBody(record.body_id);
-        if (body.status().code() == Code::kNotFound || (body.ok() && (body->pack != pack || body->offset != offset))) {
+        if (body.status().code() == Code::kNotFound ||
+            (body.ok() && (body->pack != pack || body->offset != offset))) {
           return {};
         }
         LBOX_RETURN_IF_ERROR(body.status());
         if (body->record_bytes != span || body->header_check != check) {
-          return Status(Code::kCorruption, path + " at " + std::to_string(offset) + ": another record than the index says");
+          return Status(Code::kCorruption, path + " at " + std::to_string(offset) +
+                                               ": another record than the index says");
         }
-        moves.push_back({record.body_id, pack, static_cast<uint32_t>(offset), 0, static_cast<uint32_t>(span)});
+        moves.push_back(
+            {record.body_id, pack, static_cast<uint32_t>(offset), 0, static_cast<uint32_t>(span)});
         bytes += span;
         return {};
       };
       LBOX_RETURN_IF_ERROR(ScanPack(scan, visit));
       if (moves.size() != row->live_count || bytes != row->live_bytes) {
-        return Status(Code::kCorruption, path + " holds " + std::to_string(moves.size()) + " messages in use (" +
-                                             std::to_string(bytes) + " bytes), the index says " + std::to_string(row->live_count) +
-                                             " (" + std::to_string(row->live_bytes) + " bytes); it is left as it is. Check the store");
+        return Status(Code::kCorruption,
+                      path + " holds " + std::to_string(moves.size()) + " messages in use (" +
+                          std::to_string(bytes) + " bytes), the index says " +
+                          std::to_string(row->live_count) + " (" + std::to_string(row->live_bytes) +
+                          " bytes); it is left as it is. Check the store");
       }
       return {};
     };
@@ -144,7 +154,8 @@ class Reclaim {
   // Neighbours are copied together.
   Status CopyAll() {
     (void)store_.env.Unlink(tmp_path_);
-    LBOX_ASSIGN_OR_RETURN(file_, store_.env.Create(tmp_path_, true, store_.options.mode, store_.options.gid));
+    LBOX_ASSIGN_OR_RETURN(
+        file_, store_.env.Create(tmp_path_, true, store_.options.mode, store_.options.gid));
     for (size_t first = 0; first < moves_.size();) {
       size_t next = first;
       uint64_t size = 0;
@@ -152,7 +163,8 @@ class Reclaim {
         moves_[next].to = static_cast<uint32_t>(tail_ + size);
         size += moves_[next++].span;
       } while (next < moves_.size() && moves_[next].from_pack == moves_[first].from_pack &&
-               moves_[next].from == moves_[next - 1].from + moves_[next - 1].span && size + moves_[next].span <= kCopyBytes);
+               moves_[next].from == moves_[next - 1].from + moves_[next - 1].span &&
+               size + moves_[next].span <= kCopyBytes);
       LBOX_RETURN_IF_ERROR(Copy(moves_[first], size));
       tail_ += size;
       first = next;
@@ -166,7 +178,8 @@ class Reclaim {
     buffer_.resize(size);
     LBOX_ASSIGN_OR_RETURN(const size_t got, from->ReadAt(start.from, buffer_.data(), size));
     if (got != size) {
-      return Status(Code::kCorruption, store_.packs.PackPath(start.from_pack) + " is shorter than the index says");
+      return Status(Code::kCorruption,
+                    store_.packs.PackPath(start.from_pack) + " is shorter than the index says");
     }
     return file_->WriteAt(tail_, buffer_.data(), size);
   }
@@ -194,7 +207,8 @@ class Reclaim {
     } else if (!moves_.empty()) {
       const auto row = txn.GetPack(placed_);
       if (row.status().code() == Code::kNotFound) {
-        // All that was moved so far has been expunged, and the new pack with it. The rest is still where it was.
+        // All that was moved so far has been expunged, and the new pack with it. The rest is still
+        // where it was.
         lost_ = txn.unchanged = true;
         return {};
       }
@@ -210,13 +224,14 @@ class Reclaim {
     return end == moves_.size() ? DropOld(txn) : Status();
   }
 
-  // Gives the copy its name, which is a second one: should the transaction fail, the id may become another process's, and whatever is in
-  // p/ by a name that no row has is garbage to it.
+  // Gives the copy its name, which is a second one: should the transaction fail, the id may become
+  // another process's, and whatever is in p/ by a name that no row has is garbage to it.
   Status Place(Txn& txn) {
     placed_ = txn.meta.next_pack_id++;
     const std::string path = store_.packs.PackPath(placed_);
     store_.packs.Forget(placed_);
-    if (const Status status = store_.env.Unlink(path); !status.ok() && status.code() != Code::kNotFound) {
+    if (const Status status = store_.env.Unlink(path);
+        !status.ok() && status.code() != Code::kNotFound) {
       return status;
     }
     LBOX_RETURN_IF_ERROR(store_.env.Link(tmp_path_, path));
@@ -226,7 +241,8 @@ class Reclaim {
 
   Status RepointOne(Txn& txn, const Move& move, std::map<uint32_t, PackRow>& rows) {
     auto body = txn.GetBody(move.body_id);
-    if (body.status().code() == Code::kNotFound || (body.ok() && (body->pack != move.from_pack || body->offset != move.from))) {
+    if (body.status().code() == Code::kNotFound ||
+        (body.ok() && (body->pack != move.from_pack || body->offset != move.from))) {
       return {};  // expunged, or moved by another process, since
     }
     LBOX_RETURN_IF_ERROR(body.status());
@@ -236,7 +252,8 @@ class Reclaim {
     PackRow& from = rows[move.from_pack];
     PackRow& to = rows[placed_];
     if (from.live_count == 0 || from.live_bytes < move.span) {
-      return Status(Code::kCorruption, store_.packs.PackPath(move.from_pack) + " would have less than nothing in use; check the store");
+      return Status(Code::kCorruption, store_.packs.PackPath(move.from_pack) +
+                                           " would have less than nothing in use; check the store");
     }
     from.live_count--;
     from.live_bytes -= move.span;
@@ -247,7 +264,8 @@ class Reclaim {
     return txn.PutBody(move.body_id, *body);
   }
 
-  // In the last transaction: packs without a live record go, the new one among them if all was expunged meanwhile.
+  // In the last transaction: packs without a live record go, the new one among them if all was
+  // expunged meanwhile.
   Status DropOld(Txn& txn) {
     std::vector<uint32_t> candidates = victims_;
     if (placed_ != 0) {
@@ -260,7 +278,8 @@ class Reclaim {
       }
       LBOX_RETURN_IF_ERROR(row.status());
       if (row->live_count > 0) {
-        // The new pack, or an old one that another process has appended to because it was made active again.
+        // The new pack, or an old one that another process has appended to because it was made
+        // active again.
         if (id == placed_ && txn.meta.active_pack == 0 && row->tail < kPackBytes) {
           txn.meta.active_pack = id;
         }

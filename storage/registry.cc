@@ -39,8 +39,10 @@ Result<std::shared_ptr<Store>> OpenRegistered(const StoreOptions& given) {
     if (it != Entries().end() && it->second.pid == getpid()) {
       if (auto store = it->second.store.lock(); store != nullptr) {
         if (store->uid != geteuid()) {
-          return Status(Code::kPermission, "the store " + options.path + " is open as uid " + std::to_string(store->uid) +
-                                               "; this process runs as uid " + std::to_string(geteuid()));
+          return Status(Code::kPermission, "the store " + options.path + " is open as uid " +
+                                               std::to_string(store->uid) +
+                                               "; this process runs as uid " +
+                                               std::to_string(geteuid()));
         }
         return std::shared_ptr<Store>(std::move(store));
       }

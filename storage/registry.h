@@ -1,7 +1,8 @@
 // The stores that this process has open, by device and inode of their lock file.
 //
-// Purpose: an LMDB environment must not be opened twice in a process: closing either would drop the locks of both.
-// Threads: one. Processes: after fork() the child has nothing open; entries of the parent are left alone.
+// Purpose: an LMDB environment must not be opened twice in a process: closing either would drop the
+// locks of both. Threads: one. Processes: after fork() the child has nothing open; entries of the
+// parent are left alone.
 #pragma once
 
 #include <cstdint>

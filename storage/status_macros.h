@@ -5,11 +5,11 @@
 
 #include "storage/status.h"
 
-#define LBOX_RETURN_IF_ERROR(expression)                       \
-  do {                                                         \
+#define LBOX_RETURN_IF_ERROR(expression)                                \
+  do {                                                                  \
     if (::lbox::Status lbox_status = (expression); !lbox_status.ok()) { \
-      return lbox_status;                                      \
-    }                                                          \
+      return lbox_status;                                               \
+    }                                                                   \
   } while (false)
 
 // LBOX_ASSIGN_OR_RETURN(auto file, env.OpenRead(path));

@@ -24,15 +24,19 @@ StoreImpl::StoreImpl(const StoreOptions& open_options)
       pid(getpid()),
       uid(geteuid()) {}
 
-StoreImpl::~StoreImpl() { Unregister(this); }
+StoreImpl::~StoreImpl() {
+  Unregister(this);
+}
 
 Status StoreImpl::CheckCaller() const {
   if (pid != getpid()) {
-    return Status(Code::kUnavailable, "the store " + folder + " was opened before fork(); open it in the child");
+    return Status(Code::kUnavailable,
+                  "the store " + folder + " was opened before fork(); open it in the child");
   }
   if (uid != geteuid()) {
-    return Status(Code::kPermission, "the store " + folder + " was opened as uid " + std::to_string(uid) +
-                                         " and is now used as uid " + std::to_string(geteuid()));
+    return Status(Code::kPermission, "the store " + folder + " was opened as uid " +
+                                         std::to_string(uid) + " and is now used as uid " +
+                                         std::to_string(geteuid()));
   }
   return {};
 }

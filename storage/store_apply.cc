@@ -1,8 +1,8 @@
 // Apply and DeleteMailbox: changes to messages that exist, in transactions of bounded size.
 //
-// A transaction copies every page it touches before the old ones are free: all at once, a change to a large mailbox would double the
-// index. Where even the usual size does not fit, because the map is at its limit or the disk is full, smaller ones are tried: what they
-// free serves the next.
+// A transaction copies every page it touches before the old ones are free: all at once, a change to
+// a large mailbox would double the index. Where even the usual size does not fit, because the map
+// is at its limit or the disk is full, smaller ones are tried: what they free serves the next.
 #include <algorithm>
 
 #include "storage/mailbox_writer.h"
@@ -15,7 +15,8 @@ namespace {
 constexpr uint32_t kFewestRows = 16;
 
 bool HasExpunge(std::span<const Change> changes) {
-  return std::any_of(changes.begin(), changes.end(), [](const Change& change) { return change.kind == Change::Kind::kExpunge; });
+  return std::any_of(changes.begin(), changes.end(),
+                     [](const Change& change) { return change.kind == Change::Kind::kExpunge; });
 }
 
 // Where in a list of changes the next transaction goes on.
@@ -25,9 +26,11 @@ struct Position {
 };
 
 // Applies up to `budget` rows' worth.
-Status ApplySome(MailboxWriter& writer, std::span<const Change> changes, uint32_t budget, Position& position) {
+Status ApplySome(MailboxWriter& writer, std::span<const Change> changes, uint32_t budget,
+                 Position& position) {
   while (position.change < changes.size()) {
-    LBOX_ASSIGN_OR_RETURN(const auto progress, writer.Apply(changes[position.change], position.uid, budget));
+    LBOX_ASSIGN_OR_RETURN(const auto progress,
+                          writer.Apply(changes[position.change], position.uid, budget));
     if (!progress.done) {
       position.uid = progress.next_uid;
       return {};
@@ -45,7 +48,8 @@ Status InSteps(const std::function<Result<bool>(uint32_t budget)>& step) {
       if (*done) {
         return {};
       }
-    } else if ((done.status().code() == Code::kFull || done.status().code() == Code::kNoSpace) && budget > kFewestRows) {
+    } else if ((done.status().code() == Code::kFull || done.status().code() == Code::kNoSpace) &&
+               budget > kFewestRows) {
       budget /= 4;
     } else {
       return done.status();

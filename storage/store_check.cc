@@ -17,7 +17,8 @@ class Checker {
   Checker(StoreImpl& store, CheckReport& report) : store_(store), report_(report) {}
 
   Status Index(Txn& txn) {
-    LBOX_RETURN_IF_ERROR(txn.ForEachMailbox([&](uint32_t id, const MailboxRow& row) { return Mailbox(txn, id, row); }));
+    LBOX_RETURN_IF_ERROR(txn.ForEachMailbox(
+        [&](uint32_t id, const MailboxRow& row) { return Mailbox(txn, id, row); }));
     LBOX_RETURN_IF_ERROR(Extras(txn));
     LBOX_RETURN_IF_ERROR(Bodies(txn));
     LBOX_RETURN_IF_ERROR(Packs(txn));
@@ -63,7 +64,8 @@ class Checker {
   }
   void Expect(const std::string& what, uint64_t said, uint64_t found) {
     if (said != found) {
-      Problem(what + ": the index says " + std::to_string(said) + ", found " + std::to_string(found));
+      Problem(what + ": the index says " + std::to_string(said) + ", found " +
+              std::to_string(found));
     }
   }
 
@@ -118,10 +120,12 @@ class Checker {
     Expect(name + ", virtual bytes", row.virtual_bytes, logical);
     Expect(name + ", stored bytes", row.stored_bytes, stored);
     if (messages > 0 && row.next_uid <= last) {
-      Problem(name + ": next UID " + std::to_string(row.next_uid) + " is not above " + std::to_string(last));
+      Problem(name + ": next UID " + std::to_string(row.next_uid) + " is not above " +
+              std::to_string(last));
     }
     if (id >= txn.meta.next_mailbox_id) {
-      Problem(name + " has id " + std::to_string(id) + ", the next is " + std::to_string(txn.meta.next_mailbox_id));
+      Problem(name + " has id " + std::to_string(id) + ", the next is " +
+              std::to_string(txn.meta.next_mailbox_id));
     }
     report_.messages += messages;
     physical_ += physical;
@@ -143,7 +147,8 @@ class Checker {
     return txn.ForEachBody([&](uint64_t id, const BodyRow& row) -> Status {
       report_.bodies++;
       const auto use = uses_.find(id);
-      Expect("body " + std::to_string(id) + ", references", row.references, use == uses_.end() ? 0 : use->second.references);
+      Expect("body " + std::to_string(id) + ", references", row.references,
+             use == uses_.end() ? 0 : use->second.references);
       if (id >= txn.meta.next_body_id) {
         Problem("body " + std::to_string(id) + " is above the next id");
       }
@@ -214,22 +219,27 @@ class Checker {
       LBOX_RETURN_IF_ERROR(row.status());
       LBOX_ASSIGN_OR_RETURN(const auto file, store_.packs.OpenRead(id));
       uint32_t live = 0;
-      const auto visit = [&](uint64_t offset, uint64_t span, const PackRecord& record, size_t header_bytes, uint32_t check) -> Status {
+      const auto visit = [&](uint64_t offset, uint64_t span, const PackRecord& record,
+                             size_t header_bytes, uint32_t check) -> Status {
         const auto body = txn.GetBody(record.body_id);
         if (!body.ok() || body->pack != id || body->offset != offset) {
           return body.status().code() == Code::kCorruption ? body.status() : Status();
         }
         live++;
-        if (body->record_bytes != span || body->record_header_bytes != header_bytes || body->header_check != check ||
-            body->large_id != record.large_id || body->body_stored != record.body_stored) {
-          Problem("body " + std::to_string(record.body_id) + " does not match its record in pack " + std::to_string(id));
+        if (body->record_bytes != span || body->record_header_bytes != header_bytes ||
+            body->header_check != check || body->large_id != record.large_id ||
+            body->body_stored != record.body_stored) {
+          Problem("body " + std::to_string(record.body_id) + " does not match its record in pack " +
+                  std::to_string(id));
         }
         if (record.large_id != 0) {
           LargeFile(record);
         }
         return {};
       };
-      if (const Status status = ScanPack({*file, store_.packs.PackPath(id), row->tail, txn.meta.uuid}, visit); !status.ok()) {
+      if (const Status status =
+              ScanPack({*file, store_.packs.PackPath(id), row->tail, txn.meta.uuid}, visit);
+          !status.ok()) {
         Problem(status.message());
       }
       Expect("pack " + std::to_string(id) + ", records in use", row->live_count, live);
@@ -243,7 +253,8 @@ class Checker {
     if (!info.ok()) {
       Problem(info.status().message());
     } else if (info->size != kLargeHeaderBytes + uint64_t{record.body_stored}) {
-      Problem(path + " has " + std::to_string(info->size) + " bytes instead of " + std::to_string(kLargeHeaderBytes + uint64_t{record.body_stored}));
+      Problem(path + " has " + std::to_string(info->size) + " bytes instead of " +
+              std::to_string(kLargeHeaderBytes + uint64_t{record.body_stored}));
     }
   }
 

@@ -1,9 +1,10 @@
 // Checking a store: do its rows, its totals and its packs agree with one another?
 //
-// Purpose: the tests' last word after whatever they did to a store, and the base of a verify command. Changes nothing.
-// Failure: a problem found is no failure of the check; a row that cannot be read ends the part of the check that it is in.
-// The index is checked in one read transaction, which keeps pages of writers from being used again for as long as it takes (about a
-// second for a million messages).
+// Purpose: the tests' last word after whatever they did to a store, and the base of a verify
+// command. Changes nothing. Failure: a problem found is no failure of the check; a row that cannot
+// be read ends the part of the check that it is in. The index is checked in one read transaction,
+// which keeps pages of writers from being used again for as long as it takes (about a second for a
+// million messages).
 #pragma once
 
 #include <cstdint>

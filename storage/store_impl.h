@@ -1,5 +1,5 @@
-// What a Store is made of. The calls of storage/store.h are in store_mailbox.cc, store_read.cc, store_save.cc, store_apply.cc and
-// store_upkeep.cc; opening and creating in store_open.cc.
+// What a Store is made of. The calls of storage/store.h are in store_mailbox.cc, store_read.cc,
+// store_save.cc, store_apply.cc and store_upkeep.cc; opening and creating in store_open.cc.
 #pragma once
 
 #include <memory>
@@ -26,12 +26,14 @@ class StoreImpl final : public Store {
 
   static StoreImpl& Of(Store& store) { return static_cast<StoreImpl&>(store); }
 
-  // Index::Read and Index::Write, after checking that the process may. Write unlinks what became pending, once committed.
+  // Index::Read and Index::Write, after checking that the process may. Write unlinks what became
+  // pending, once committed.
   Status Read(const Index::Work& work);
   Status Write(Purpose purpose, const Index::Work& work);
   // Like Write for deletions: when the disk is full, gives up the reserve file and tries again.
   Status WriteDeletion(const Index::Work& work);
-  // Removes the files and lets the next write transaction remove their rows. What cannot be removed now stays pending.
+  // Removes the files and lets the next write transaction remove their rows. What cannot be removed
+  // now stays pending.
   void UnlinkPending(const std::vector<PendingFile>& files);
 
   const StoreOptions options;
@@ -46,8 +48,9 @@ class StoreImpl final : public Store {
 
   // What upkeep there is, as far as this process knows (storage/store_upkeep.cc).
   struct Upkeep {
-    std::set<uint32_t> packs;      // worth rewriting
-    std::set<uint32_t> damaged_packs;  // do not agree with the index: reported once, then left alone
+    std::set<uint32_t> packs;  // worth rewriting
+    std::set<uint32_t>
+        damaged_packs;             // do not agree with the index: reported once, then left alone
     bool pending = false;          // files that no row names any more, not unlinked yet
     bool shrink = false;           // the index is mostly free pages
     bool reserve_missing = false;  // given up for a deletion

@@ -130,11 +130,16 @@ void StoreLock::ReleaseExclusive() {
 }
 
 StoreLock::Held StoreLock::TryUpkeep() {
-  return SetRange(file_->descriptor(), F_WRLCK, kUpkeepByte) ? Held(this, &StoreLock::ReleaseUpkeep) : Held();
+  return SetRange(file_->descriptor(), F_WRLCK, kUpkeepByte) ? Held(this, &StoreLock::ReleaseUpkeep)
+                                                             : Held();
 }
 
-void StoreLock::ReleaseGate() { SetRange(file_->descriptor(), F_UNLCK, kGateByte); }
+void StoreLock::ReleaseGate() {
+  SetRange(file_->descriptor(), F_UNLCK, kGateByte);
+}
 
-void StoreLock::ReleaseUpkeep() { SetRange(file_->descriptor(), F_UNLCK, kUpkeepByte); }
+void StoreLock::ReleaseUpkeep() {
+  SetRange(file_->descriptor(), F_UNLCK, kUpkeepByte);
+}
 
 }  // namespace lbox

@@ -1,15 +1,19 @@
-// The `lock` file of a store: who may create, name and remove files, and who may open or close the index.
+// The `lock` file of a store: who may create, name and remove files, and who may open or close the
+// index.
 //
 // Purpose: two locks on one file.
-//   flock, shared:    held while files exist that no committed row names yet (a staged body in tmp/, a Save), and while CURRENT is
+//   flock, shared:    held while files exist that no committed row names yet (a staged body in
+//   tmp/, a Save), and while CURRENT is
 //                     read and the index it names is opened.
 //   flock, exclusive: creating the store, switching generations, sweeping files that no row names.
-//   the gate:         an open-file-description lock around mdb_env_open and mdb_env_close alone. LMDB 0.9.31 destroys its mutexes
-//                     when the last user closes, and a process that opens at that moment would be left with destroyed ones.
+//   the gate:         an open-file-description lock around mdb_env_open and mdb_env_close alone.
+//   LMDB 0.9.31 destroys its mutexes
+//                     when the last user closes, and a process that opens at that moment would be
+//                     left with destroyed ones.
 //   the upkeep lock:  another such lock, not waited for: one process at a time does upkeep.
-// Order: flock, then the gate or LMDB's writer lock; the gate is never held while waiting for anything else.
-// Ownership: one per open store and process. Threads: one. Processes: a forked child must not use it.
-// Failure: kBusy when another process holds a lock for longer than kLockTimeout.
+// Order: flock, then the gate or LMDB's writer lock; the gate is never held while waiting for
+// anything else. Ownership: one per open store and process. Threads: one. Processes: a forked child
+// must not use it. Failure: kBusy when another process holds a lock for longer than kLockTimeout.
 // Crash rule: the kernel drops all of it with the process.
 #pragma once
 

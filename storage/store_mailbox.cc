@@ -149,8 +149,8 @@ Status Store::CreateMailbox(const MailboxCreate& create) {
 }
 
 Status Store::UpdateMailbox(const Guid& mailbox, const MailboxUpdate& update) {
-  return StoreImpl::Of(*this).Write(
-      Purpose::kSave, [&](Txn& txn) { return lbox::Update(txn, mailbox, update); });
+  return StoreImpl::Of(*this).Write(Purpose::kSave,
+                                    [&](Txn& txn) { return lbox::Update(txn, mailbox, update); });
 }
 
 }  // namespace lbox

@@ -10,7 +10,8 @@
 namespace lbox {
 namespace {
 
-// Read in one go with the record header: enough for the header section of nearly every message, and for a small message as a whole.
+// Read in one go with the record header: enough for the header section of nearly every message, and
+// for a small message as a whole.
 constexpr size_t kReadAheadBytes = 16 * 1024;
 
 // Where a message's body is, as one read transaction sees it.
@@ -30,7 +31,8 @@ Result<Location> Locate(StoreImpl& store, const Guid& mailbox, uint32_t uid) {
     location.store = txn.meta.uuid;
     auto body = txn.GetBody(message.body_id);
     if (body.status().code() == Code::kNotFound) {
-      return Status(Code::kCorruption, body.status().message() + " (of mailbox " + ToHex(mailbox) + " UID " + std::to_string(uid) + ")");
+      return Status(Code::kCorruption, body.status().message() + " (of mailbox " + ToHex(mailbox) +
+                                           " UID " + std::to_string(uid) + ")");
     }
     LBOX_ASSIGN_OR_RETURN(location.body, std::move(body));
     return {};
@@ -46,18 +48,22 @@ struct Record {
   std::string bytes;  // from the record's start, as far as read
 };
 
-// kNotFound: no such pack file. kCorruption: something else than the row says. Both may come from a pack that was rewritten since.
+// kNotFound: no such pack file. kCorruption: something else than the row says. Both may come from a
+// pack that was rewritten since.
 Result<Record> ReadRecord(StoreImpl& store, const Location& location) {
   const BodyRow& row = location.body;
   Record found;
   LBOX_ASSIGN_OR_RETURN(found.pack, store.packs.OpenRead(row.pack));
-  const size_t wanted = std::min<uint64_t>(row.record_bytes, uint64_t{row.record_header_bytes} + kReadAheadBytes);
+  const size_t wanted =
+      std::min<uint64_t>(row.record_bytes, uint64_t{row.record_header_bytes} + kReadAheadBytes);
   found.bytes.resize(wanted);
-  LBOX_ASSIGN_OR_RETURN(const size_t got, found.pack->ReadAt(row.offset, found.bytes.data(), wanted));
+  LBOX_ASSIGN_OR_RETURN(const size_t got,
+                        found.pack->ReadAt(row.offset, found.bytes.data(), wanted));
   if (got != wanted || wanted < kPackRecordFixedBytes || wanted < row.record_header_bytes) {
     return Status(Code::kCorruption, "the pack is shorter than the record");
   }
-  const std::span<const uint8_t> data(reinterpret_cast<const uint8_t*>(found.bytes.data()), found.bytes.size());
+  const std::span<const uint8_t> data(reinterpret_cast<const uint8_t*>(found.bytes.data()),
+                                      found.bytes.size());
   LBOX_ASSIGN_OR_RETURN(const size_t header_bytes, PackRecordHeaderBytes(data));
   if (header_bytes != row.record_header_bytes || PackRecordCheck(data) != row.header_check) {
     return Status(Code::kCorruption, "another record is there than the index says");
@@ -80,7 +86,9 @@ Result<BodyReaderOptions> ReaderOptions(const Location& location, Record found) 
   if (found.bytes.size() < header_end) {
     const size_t have = found.bytes.size();
     found.bytes.resize(header_end);
-    LBOX_ASSIGN_OR_RETURN(const size_t got, found.pack->ReadAt(location.body.offset + have, found.bytes.data() + have, header_end - have));
+    LBOX_ASSIGN_OR_RETURN(const size_t got,
+                          found.pack->ReadAt(location.body.offset + have, found.bytes.data() + have,
+                                             header_end - have));
     if (got != header_end - have) {
       return Status(Code::kCorruption, "the pack is shorter than the record");
     }
@@ -98,21 +106,24 @@ Result<BodyReaderOptions> ReaderOptions(const Location& location, Record found) 
   return options;
 }
 
-std::string Describe(const StoreImpl& store, const Location& location, const Guid& mailbox, uint32_t uid) {
-  return store.packs.PackPath(location.body.pack) + " record at " + std::to_string(location.body.offset) + " (mailbox " +
-         ToHex(mailbox) + " UID " + std::to_string(uid) + ")";
+std::string Describe(const StoreImpl& store, const Location& location, const Guid& mailbox,
+                     uint32_t uid) {
+  return store.packs.PackPath(location.body.pack) + " record at " +
+         std::to_string(location.body.offset) + " (mailbox " + ToHex(mailbox) + " UID " +
+         std::to_string(uid) + ")";
 }
 
 // The file of a large body: may be gone because the message was expunged since, or missing.
-Result<std::unique_ptr<File>> OpenLarge(StoreImpl& store, const Location& location, const Guid& mailbox, uint32_t uid) {
+Result<std::unique_ptr<File>> OpenLarge(StoreImpl& store, const Location& location,
+                                        const Guid& mailbox, uint32_t uid) {
   const std::string path = store.packs.LargePath(location.body.large_id);
   auto file = store.env.OpenRead(path);
   if (file.status().code() != Code::kNotFound) {
     return file;
   }
   LBOX_RETURN_IF_ERROR(Locate(store, mailbox, uid).status());
-  return Status(Code::kCorruption, path + " is missing (mailbox " + ToHex(mailbox) + " UID " + std::to_string(uid) +
-                                       "); restore it from a backup");
+  return Status(Code::kCorruption, path + " is missing (mailbox " + ToHex(mailbox) + " UID " +
+                                       std::to_string(uid) + "); restore it from a backup");
 }
 
 }  // namespace
@@ -168,12 +179,15 @@ Result<std::unique_ptr<BodyReader>> Store::OpenBody(const Guid& mailbox, uint32_
     LBOX_ASSIGN_OR_RETURN(const Location location, Locate(store, mailbox, uid));
     const std::string context = Describe(store, location, mailbox, uid);
     auto found = ReadRecord(store, location);
-    auto options = found.ok() ? ReaderOptions(location, std::move(found.value())) : Result<BodyReaderOptions>(found.status());
+    auto options = found.ok() ? ReaderOptions(location, std::move(found.value()))
+                              : Result<BodyReaderOptions>(found.status());
     if (options.ok()) {
       options->context = context;
       options->keep_alive = shared_from_this();
       if (location.body.large_id != 0) {
-        options->open_large = [&store, location, mailbox, uid] { return OpenLarge(store, location, mailbox, uid); };
+        options->open_large = [&store, location, mailbox, uid] {
+          return OpenLarge(store, location, mailbox, uid);
+        };
       }
       return NewBodyReader(std::move(options.value()));
     }

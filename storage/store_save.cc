@@ -1,8 +1,9 @@
 // Save: a batch of new messages and copies, with the changes that belong to it, in one transaction.
 //
-// Order, and what is durable when: large bodies under their names in l/ (fsync of l/), then under the writer lock the pack records
-// (fdatasync of the pack, fsync of p/ when a pack was started), then the rows that name both (commit). A crash before the commit leaves
-// bytes beyond a pack's tail, which are written over, and files that no row names, which are swept.
+// Order, and what is durable when: large bodies under their names in l/ (fsync of l/), then under
+// the writer lock the pack records (fdatasync of the pack, fsync of p/ when a pack was started),
+// then the rows that name both (commit). A crash before the commit leaves bytes beyond a pack's
+// tail, which are written over, and files that no row names, which are swept.
 #include <algorithm>
 #include <ctime>
 
@@ -14,7 +15,9 @@
 namespace lbox {
 namespace {
 
-StagedBodyImpl* StagedOf(const NewMessage& message) { return static_cast<StagedBodyImpl*>(message.staged); }
+StagedBodyImpl* StagedOf(const NewMessage& message) {
+  return static_cast<StagedBodyImpl*>(message.staged);
+}
 
 Status CheckMessages(std::span<const NewMessage> messages) {
   for (const NewMessage& message : messages) {
@@ -45,14 +48,16 @@ class LargeFiles {
     for (const NewMessage& message : messages) {
       if (message.staged != nullptr && StagedOf(message)->large()) {
         StagedBodyImpl* body = StagedOf(message);
-        LBOX_RETURN_IF_ERROR(store_.env.Rename(body->tmp_path(), store_.packs.LargePath(body->large_id())));
+        LBOX_RETURN_IF_ERROR(
+            store_.env.Rename(body->tmp_path(), store_.packs.LargePath(body->large_id())));
         placed_.push_back(body);
       }
     }
     if (placed_.empty() || !store_.options.sync) {
       return {};
     }
-    // Durable after this: the large bodies, under their names. (Their content was flushed when they were staged.)
+    // Durable after this: the large bodies, under their names. (Their content was flushed when they
+    // were staged.)
     return store_.env.SyncDirectory(store_.folder + "/l");
   }
 
@@ -72,7 +77,8 @@ class LargeFiles {
 };
 
 // The rule in storage/types.h.
-Result<uint32_t> AssignUids(uint32_t first, std::span<const NewMessage> messages, std::vector<uint32_t>& uids) {
+Result<uint32_t> AssignUids(uint32_t first, std::span<const NewMessage> messages,
+                            std::vector<uint32_t>& uids) {
   uint64_t next = first;
   for (const NewMessage& message : messages) {
     next = std::max<uint64_t>(next, uint64_t{message.wanted_uid} + 1);
@@ -90,16 +96,20 @@ Result<uint32_t> AssignUids(uint32_t first, std::span<const NewMessage> messages
 // One batch within the write transaction.
 class Batch {
  public:
-  Batch(StoreImpl& store, Txn& txn, std::span<const NewMessage> messages) : store_(store), txn_(txn), messages_(messages), writer_(txn) {}
+  Batch(StoreImpl& store, Txn& txn, std::span<const NewMessage> messages)
+      : store_(store), txn_(txn), messages_(messages), writer_(txn) {}
 
-  Status Run(const Guid& mailbox, uint32_t min_uid, std::span<const Change> changes, SaveResult& result) {
+  Status Run(const Guid& mailbox, uint32_t min_uid, std::span<const Change> changes,
+             SaveResult& result) {
     LBOX_RETURN_IF_ERROR(writer_.Load(mailbox));
     for (const Change& change : changes) {
       uint32_t budget = UINT32_MAX;
       LBOX_RETURN_IF_ERROR(writer_.Apply(change, 0, budget).status());
     }
     LBOX_RETURN_IF_ERROR(writer_.SettlePacks());
-    LBOX_ASSIGN_OR_RETURN(result.first_uid, AssignUids(std::max({min_uid, writer_.row().next_uid, 1u}), messages_, uids_));
+    LBOX_ASSIGN_OR_RETURN(
+        result.first_uid,
+        AssignUids(std::max({min_uid, writer_.row().next_uid, 1u}), messages_, uids_));
     LBOX_RETURN_IF_ERROR(AddAll());
     LBOX_RETURN_IF_ERROR(writer_.Finish());
     txn_.unchanged = !writer_.changed();
@@ -118,7 +128,8 @@ class Batch {
       order[i] = i;
       batch_count_ += messages_[i].staged != nullptr ? 1 : 0;
     }
-    std::sort(order.begin(), order.end(), [this](size_t a, size_t b) { return uids_[a] < uids_[b]; });
+    std::sort(order.begin(), order.end(),
+              [this](size_t a, size_t b) { return uids_[a] < uids_[b]; });
     PackAppender appender(store_.packs, txn_, static_cast<uint32_t>(time(nullptr)));
     for (size_t n = 0; n < order.size(); n++) {
       const size_t i = order[n];
@@ -128,8 +139,9 @@ class Batch {
       Message row;
       MessageExtra extra;
       LBOX_RETURN_IF_ERROR(Describe(messages_[i], uids_[i], row, extra));
-      LBOX_RETURN_IF_ERROR(messages_[i].staged != nullptr ? AddStaged(messages_[i], row, extra, appender)
-                                                          : AddCopy(messages_[i], row, extra));
+      LBOX_RETURN_IF_ERROR(messages_[i].staged != nullptr
+                               ? AddStaged(messages_[i], row, extra, appender)
+                               : AddCopy(messages_[i], row, extra));
     }
     return appender.Finish();
   }
@@ -161,7 +173,8 @@ class Batch {
     return writer_.AddCopy(row, extra);
   }
 
-  Status AddStaged(const NewMessage& message, Message& row, const MessageExtra& extra, PackAppender& appender) {
+  Status AddStaged(const NewMessage& message, Message& row, const MessageExtra& extra,
+                   PackAppender& appender) {
     const StagedBodyImpl& body = *StagedOf(message);
     PackRecord record;
     body.Describe(record);
@@ -196,7 +209,8 @@ class Batch {
     body_row.references = 1;
     body_row.body_stored = record.body_stored;
     body_row.large_id = record.large_id;
-    body_row.header_check = PackRecordCheck({reinterpret_cast<const uint8_t*>(header.data()), header.size()});
+    body_row.header_check =
+        PackRecordCheck({reinterpret_cast<const uint8_t*>(header.data()), header.size()});
     return writer_.AddNew(row, extra, body_row);
   }
 
@@ -212,7 +226,8 @@ class Batch {
 
 Result<std::unique_ptr<BodyWriter>> Store::NewBody() {
   StoreImpl& store = StoreImpl::Of(*this);
-  // What is staged may be a file in tmp/: the shared lock keeps sweeps away as long as the writer or its staged body lives.
+  // What is staged may be a file in tmp/: the shared lock keeps sweeps away as long as the writer
+  // or its staged body lives.
   struct KeepAlive {
     std::shared_ptr<Store> store;
     StoreLock::Held shared;  // released before the store goes
@@ -221,12 +236,13 @@ Result<std::unique_ptr<BodyWriter>> Store::NewBody() {
   BodyWriterOptions options;
   options.area = store.staging;
   options.compression_level = store.options.compression_level;
-  options.keep_alive = std::make_shared<KeepAlive>(KeepAlive{shared_from_this(), std::move(shared)});
+  options.keep_alive =
+      std::make_shared<KeepAlive>(KeepAlive{shared_from_this(), std::move(shared)});
   return NewBodyWriter(std::move(options));
 }
 
-Result<SaveResult> Store::Save(const Guid& mailbox, uint32_t min_uid, std::span<NewMessage> messages,
-                               std::span<const Change> changes) {
+Result<SaveResult> Store::Save(const Guid& mailbox, uint32_t min_uid,
+                               std::span<NewMessage> messages, std::span<const Change> changes) {
   StoreImpl& store = StoreImpl::Of(*this);
   LBOX_RETURN_IF_ERROR(CheckMessages(messages));
   LBOX_ASSIGN_OR_RETURN(const auto shared, store.lock->Shared());

@@ -18,7 +18,8 @@ Status ShrinkIfTimeAllows(StoreImpl& store, Clock::time_point deadline, bool exh
   bool fits = false;
   const auto look = [&](Txn& txn) -> Status {
     const IndexSize size = IndexSizeOf(txn, exhaustive);
-    fits = WorthShrinking(size, exhaustive) && CanShrinkHere(size) && (exhaustive || Clock::now() + ShrinkTime(size) <= deadline);
+    fits = WorthShrinking(size, exhaustive) && CanShrinkHere(size) &&
+           (exhaustive || Clock::now() + ShrinkTime(size) <= deadline);
     return {};
   };
   LBOX_RETURN_IF_ERROR(store.Read(look));

@@ -13,7 +13,8 @@ namespace {
 
 // The id in a file name of exactly `digits` lower-case hex digits.
 std::optional<uint64_t> IdOf(std::string_view name, size_t digits) {
-  if (name.size() != digits || name.find_first_not_of("0123456789abcdef") != std::string_view::npos) {
+  if (name.size() != digits ||
+      name.find_first_not_of("0123456789abcdef") != std::string_view::npos) {
     return std::nullopt;
   }
   uint64_t id = 0;
@@ -66,7 +67,8 @@ Result<bool> Sweep(StoreImpl& store, bool large) {
     });
   };
   LBOX_RETURN_IF_ERROR(store.Read(work));
-  LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/tmp", [](const std::string&) { return true; }));
+  LBOX_RETURN_IF_ERROR(
+      Clear(store.env, store.folder + "/tmp", [](const std::string&) { return true; }));
   LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/p", [&](const std::string& name) {
     const auto id = IdOf(name, 8);
     return id.has_value() && !packs.contains(*id);
@@ -74,7 +76,8 @@ Result<bool> Sweep(StoreImpl& store, bool large) {
   const std::string index = "index." + std::to_string(store.index->generation());
   LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder, [&](const std::string& name) {
     return name.starts_with("index.") && name != index && name != index + "-lock" &&
-           name.find_first_not_of("0123456789", 6) >= name.size() - (name.ends_with("-lock") ? 5 : 0);
+           name.find_first_not_of("0123456789", 6) >=
+               name.size() - (name.ends_with("-lock") ? 5 : 0);
   }));
   if (large) {
     LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/l", [&](const std::string& name) {

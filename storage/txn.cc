@@ -12,8 +12,12 @@ namespace {
 constexpr char kMetaKey[] = "store";
 
 // LMDB takes keys by non-const pointer and does not write to them.
-MDB_val Val(const void* data, size_t size) { return {size, const_cast<void*>(data)}; }
-MDB_val Val(std::span<const uint8_t> bytes) { return Val(bytes.data(), bytes.size()); }
+MDB_val Val(const void* data, size_t size) {
+  return {size, const_cast<void*>(data)};
+}
+MDB_val Val(std::span<const uint8_t> bytes) {
+  return Val(bytes.data(), bytes.size());
+}
 std::span<const uint8_t> Bytes(const MDB_val& val) {
   return {static_cast<const uint8_t*>(val.mv_data), val.mv_size};
 }
@@ -41,12 +45,18 @@ std::array<uint8_t, 9> PendingKey(const PendingFile& file) {
   return key;
 }
 
-std::string MailboxName(uint32_t id) { return "mailbox " + std::to_string(id); }
+std::string MailboxName(uint32_t id) {
+  return "mailbox " + std::to_string(id);
+}
 std::string ExtraName(uint32_t mailbox, uint32_t uid) {
   return MailboxName(mailbox) + " uid " + std::to_string(uid);
 }
-std::string BodyName(uint64_t id) { return "body " + std::to_string(id); }
-std::string PackName(uint32_t id) { return "pack " + std::to_string(id); }
+std::string BodyName(uint64_t id) {
+  return "body " + std::to_string(id);
+}
+std::string PackName(uint32_t id) {
+  return "pack " + std::to_string(id);
+}
 
 uint64_t CountFreePages(MDB_txn* txn) {
   constexpr MDB_dbi kFreeTable = 0;  // LMDB's own: transaction -> count, page numbers
@@ -94,7 +104,8 @@ uint64_t Txn::FreePages() {
   if (!writable_) {
     return CountFreePages(txn_);
   }
-  // LMDB does not show the free list to a write transaction. Beside one, a read transaction sees what it started from.
+  // LMDB does not show the free list to a write transaction. Beside one, a read transaction sees
+  // what it started from.
   MDB_txn* read = nullptr;
   if (index_.BeginRead(&read) != 0) {
     return 0;
@@ -160,7 +171,8 @@ Status Txn::ForEach(MDB_dbi table, const char* row,
   return status;
 }
 
-// --- meta ------------------------------------------------------------------------------------------
+// --- meta
+// ------------------------------------------------------------------------------------------
 
 Status Txn::LoadMeta() {
   auto bytes = Get(tables().meta, Val(kMetaKey, sizeof(kMetaKey) - 1), "meta", "the store");
@@ -182,7 +194,8 @@ Status Txn::StoreMeta() {
   return Put(tables().meta, Val(kMetaKey, sizeof(kMetaKey) - 1), Encode(meta), 0, "meta");
 }
 
-// --- mailbox ---------------------------------------------------------------------------------------
+// --- mailbox
+// ---------------------------------------------------------------------------------------
 
 Result<uint32_t> Txn::FindMailbox(const Guid& guid) {
   MDB_val key = Val(guid.bytes), value{};
@@ -248,7 +261,8 @@ Status Txn::ForEachMailbox(const std::function<Status(uint32_t id, const Mailbox
   });
 }
 
-// --- extra -----------------------------------------------------------------------------------------
+// --- extra
+// -----------------------------------------------------------------------------------------
 
 Result<MessageExtra> Txn::GetExtra(uint32_t mailbox, uint32_t uid) {
   const auto key = ExtraKey(mailbox, uid);
@@ -281,7 +295,8 @@ Status Txn::ForEachExtra(
   });
 }
 
-// --- body ------------------------------------------------------------------------------------------
+// --- body
+// ------------------------------------------------------------------------------------------
 
 Result<BodyRow> Txn::GetBody(uint64_t id) {
   LBOX_ASSIGN_OR_RETURN(const auto bytes,
@@ -314,7 +329,8 @@ Status Txn::ForEachBody(const std::function<Status(uint64_t id, const BodyRow&)>
   });
 }
 
-// --- pack ------------------------------------------------------------------------------------------
+// --- pack
+// ------------------------------------------------------------------------------------------
 
 Result<PackRow> Txn::GetPack(uint32_t id) {
   LBOX_ASSIGN_OR_RETURN(const auto bytes,
@@ -344,7 +360,8 @@ Status Txn::ForEachPack(const std::function<Status(uint32_t id, const PackRow&)>
   });
 }
 
-// --- pending ---------------------------------------------------------------------------------------
+// --- pending
+// ---------------------------------------------------------------------------------------
 
 Status Txn::AddPending(const PendingFile& file) {
   removed_.push_back(file);

@@ -1,10 +1,10 @@
 // One transaction on the index and the rows in its tables, as values.
 //
-// Purpose: everything above speaks of rows, nothing above speaks LMDB. storage/rows.h says what the tables hold; messages have
-// storage/message_table.h.
-// Ownership: handed to a closure by Index::Read or Index::Write; valid until that returns.
-// Failure: kNotFound for a row that is not there (all Get and Find), kCorruption for one that is not what was written, kFull when the
-// map is full. After a failure of any Put or Delete the transaction can only be given up.
+// Purpose: everything above speaks of rows, nothing above speaks LMDB. storage/rows.h says what the
+// tables hold; messages have storage/message_table.h. Ownership: handed to a closure by Index::Read
+// or Index::Write; valid until that returns. Failure: kNotFound for a row that is not there (all
+// Get and Find), kCorruption for one that is not what was written, kFull when the map is full.
+// After a failure of any Put or Delete the transaction can only be given up.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,8 @@ struct PendingFile {
 
 class Txn {
  public:
-  // Takes over a transaction of `index`: a write transaction is given up on destruction unless committed.
+  // Takes over a transaction of `index`: a write transaction is given up on destruction unless
+  // committed.
   Txn(MDB_txn* txn, IndexEnv& index, bool writable);
   ~Txn();
   Txn(const Txn&) = delete;
@@ -42,17 +43,20 @@ class Txn {
   [[nodiscard]] const Tables& tables() const { return index_.tables(); }
   [[nodiscard]] IndexEnv& index() const { return index_; }
 
-  // As read at the start. Index::Write writes it back, `transaction` raised by one, when it commits.
+  // As read at the start. Index::Write writes it back, `transaction` raised by one, when it
+  // commits.
   MetaRow meta;
   // What transaction this one will be.
   [[nodiscard]] uint64_t number() const { return meta.transaction + 1; }
-  // Set by a closure of Index::Write that has changed nothing: the transaction is given up, at no cost.
+  // Set by a closure of Index::Write that has changed nothing: the transaction is given up, at no
+  // cost.
   bool unchanged = false;
 
   // Durable after this, when ok: everything put (unless flushing is off).
   Status Commit();
 
-  // Free pages of the file as they were when this began; not all of them can be used yet. Reads the whole free list.
+  // Free pages of the file as they were when this began; not all of them can be used yet. Reads the
+  // whole free list.
   uint64_t FreePages();
 
   Status LoadMeta();
@@ -71,7 +75,8 @@ class Txn {
   Result<MessageExtra> GetExtra(uint32_t mailbox, uint32_t uid);
   Status PutExtra(uint32_t mailbox, uint32_t uid, const MessageExtra& extra);
   Status DeleteExtra(uint32_t mailbox, uint32_t uid);  // ok when absent
-  Status ForEachExtra(const std::function<Status(uint32_t mailbox, uint32_t uid, const MessageExtra&)>& visit);
+  Status ForEachExtra(
+      const std::function<Status(uint32_t mailbox, uint32_t uid, const MessageExtra&)>& visit);
 
   Result<BodyRow> GetBody(uint64_t id);
   Status PutBody(uint64_t id, const BodyRow& row);
@@ -82,7 +87,9 @@ class Txn {
   Result<PackRow> GetPack(uint32_t id);
   Status PutPack(uint32_t id, const PackRow& row);
   // All that was put in this transaction, in order.
-  [[nodiscard]] const std::vector<std::pair<uint32_t, PackRow>>& packs_put() const { return packs_put_; }
+  [[nodiscard]] const std::vector<std::pair<uint32_t, PackRow>>& packs_put() const {
+    return packs_put_;
+  }
   Status DeletePack(uint32_t id);
   Status ForEachPack(const std::function<Status(uint32_t id, const PackRow&)>& visit);
 
@@ -92,17 +99,21 @@ class Txn {
   Status RemovePending(const PendingFile& file);  // ok when absent
   Status ForEachPending(const std::function<Status(const PendingFile&)>& visit);
 
-  // Turns an LMDB code into a Status that names this index and what was being done; remembers that the map was full.
+  // Turns an LMDB code into a Status that names this index and what was being done; remembers that
+  // the map was full.
   Status Failed(int error, const std::string& action);
   [[nodiscard]] bool map_full() const { return map_full_; }
 
  private:
   // The value under `key`; its bytes are valid until the next write.
-  Result<std::span<const uint8_t>> Get(MDB_dbi table, MDB_val key, const char* row, const std::string& id);
-  Status Put(MDB_dbi table, MDB_val key, std::span<const uint8_t> value, unsigned flags, const char* row);
+  Result<std::span<const uint8_t>> Get(MDB_dbi table, MDB_val key, const char* row,
+                                       const std::string& id);
+  Status Put(MDB_dbi table, MDB_val key, std::span<const uint8_t> value, unsigned flags,
+             const char* row);
   Status Delete(MDB_dbi table, MDB_val key, const char* row, bool ok_when_absent);
   Status ForEach(MDB_dbi table, const char* row,
-                 const std::function<Status(std::span<const uint8_t> key, std::span<const uint8_t> value)>& visit);
+                 const std::function<Status(std::span<const uint8_t> key,
+                                            std::span<const uint8_t> value)>& visit);
   // Adds where it was to what Decode said.
   Status Damaged(const Status& status, const std::string& id);
 

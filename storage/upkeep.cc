@@ -67,7 +67,8 @@ Status MakeReserve(StoreImpl& store) {
   }
   LBOX_ASSIGN_OR_RETURN(const auto shared, store.lock->Shared());
   const std::string fresh = store.packs.TmpPath("reserve");
-  LBOX_ASSIGN_OR_RETURN(auto file, store.env.Create(fresh, false, store.options.mode, store.options.gid));
+  LBOX_ASSIGN_OR_RETURN(auto file,
+                        store.env.Create(fresh, false, store.options.mode, store.options.gid));
   Status status = file->WriteAt(0, bytes.data(), bytes.size());
   if (status.ok() && store.options.sync) {
     status = file->Sync();

@@ -6,7 +6,8 @@
 
 namespace lbox {
 
-// When a store was opened: unlinks what an earlier process left pending, and notes what is worth a Maintain.
+// When a store was opened: unlinks what an earlier process left pending, and notes what is worth a
+// Maintain.
 Status LookForUpkeep(StoreImpl& store);
 
 inline constexpr uint64_t kSmallStoreBytes = 64 * kMiB;
@@ -17,7 +18,8 @@ bool WorthRewriting(const PackRow& row, bool small, bool exhaustive);
 // Notes whether the index is worth shrinking, and this process able to.
 void NoteIndexSize(StoreImpl& store, Txn& txn);
 
-// Writes the reserve file when it is missing. Its blocks are given up when a deletion meets a full disk.
+// Writes the reserve file when it is missing. Its blocks are given up when a deletion meets a full
+// disk.
 Status MakeReserve(StoreImpl& store);
 
 }  // namespace lbox

@@ -1,5 +1,6 @@
-// The message table against a map: random additions, changes, removals and scans in several mailboxes at once, of sizes around the
-// steps of LMDB's own layout (one row, rows inside the parent page, a tree of its own).
+// The message table against a map: random additions, changes, removals and scans in several
+// mailboxes at once, of sizes around the steps of LMDB's own layout (one row, rows inside the
+// parent page, a tree of its own).
 #include "storage/message_table.h"
 
 #include <map>
@@ -84,7 +85,8 @@ void ExpectScan(Txn& txn, uint32_t id, const Mailbox& model, uint32_t first, uin
   };
   const Status status = ScanMessages(txn, id, first, last, visit);
   ASSERT_TRUE(status.ok()) << status.message();
-  EXPECT_TRUE(expected == model.upper_bound(last)) << "mailbox " << id << " from " << first << " to " << last;
+  EXPECT_TRUE(expected == model.upper_bound(last))
+      << "mailbox " << id << " from " << first << " to " << last;
 }
 
 TEST_F(MessageTableTest, EmptyMailbox) {

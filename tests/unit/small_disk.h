@@ -1,8 +1,9 @@
 // A disk that fills up, for everything this process writes, LMDB's own writes included.
 //
-// Include it in one file of a test program: it takes the place of the C library's calls. Space is counted by file sizes: what makes a file
-// longer takes it, unlinking the last name of a file gives it back. A write that does not fit whole is cut short, as the kernel
-// does it; one that does not fit at all fails.
+// Include it in one file of a test program: it takes the place of the C library's calls. Space is
+// counted by file sizes: what makes a file longer takes it, unlinking the last name of a file gives
+// it back. A write that does not fit whole is cut short, as the kernel does it; one that does not
+// fit at all fails.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +22,8 @@ namespace lbox::testing {
 struct SmallDisk {
   bool limited = false;
   int64_t free_bytes = 0;
-  int error = ENOSPC;          // EDQUOT: a quota instead
-  uint64_t flushes = 0;        // fdatasync, fsync and writes to descriptors with O_DSYNC
+  int error = ENOSPC;    // EDQUOT: a quota instead
+  uint64_t flushes = 0;  // fdatasync, fsync and writes to descriptors with O_DSYNC
   uint64_t refused = 0;
 
   // How many of `size` bytes at `offset` may be written.
@@ -31,7 +32,8 @@ struct SmallDisk {
     if (!limited || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
       return size;
     }
-    const int64_t growth = std::max<int64_t>(0, offset + size - std::max<int64_t>(st.st_size, offset));
+    const int64_t growth =
+        std::max<int64_t>(0, offset + size - std::max<int64_t>(st.st_size, offset));
     const int64_t cut = std::max<int64_t>(0, growth - free_bytes);
     refused += cut > 0 ? 1 : 0;
     free_bytes -= growth - cut;
@@ -44,7 +46,8 @@ inline SmallDisk small_disk;
 
 extern "C" {
 
-__attribute__((visibility("default"))) ssize_t pwrite64(int fd, const void* data, size_t size, off_t offset) {
+__attribute__((visibility("default"))) ssize_t pwrite64(int fd, const void* data, size_t size,
+                                                        off_t offset) {
   using lbox::testing::small_disk;
   const int64_t allowed = small_disk.Allow(fd, offset, static_cast<int64_t>(size));
   if (allowed <= 0 && size > 0) {
@@ -56,11 +59,13 @@ __attribute__((visibility("default"))) ssize_t pwrite64(int fd, const void* data
   return syscall(SYS_pwrite64, fd, data, static_cast<size_t>(allowed), offset);
 }
 
-__attribute__((visibility("default"))) ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
+__attribute__((visibility("default"))) ssize_t pwrite(int fd, const void* data, size_t size,
+                                                      off_t offset) {
   return pwrite64(fd, data, size, offset);
 }
 
-__attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec* parts, int count) {
+__attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec* parts,
+                                                      int count) {
   using lbox::testing::small_disk;
   int64_t size = 0;
   for (int i = 0; i < count; i++) {
@@ -75,7 +80,8 @@ __attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec
     errno = small_disk.error;
     return -1;
   }
-  return syscall(SYS_write, fd, parts[0].iov_base, std::min<size_t>(parts[0].iov_len, static_cast<size_t>(allowed)));
+  return syscall(SYS_write, fd, parts[0].iov_base,
+                 std::min<size_t>(parts[0].iov_len, static_cast<size_t>(allowed)));
 }
 
 __attribute__((visibility("default"))) int fdatasync(int fd) {
@@ -100,7 +106,8 @@ __attribute__((visibility("default"))) int fallocate(int fd, int mode, off_t off
 __attribute__((visibility("default"))) int unlink(const char* path) {
   using lbox::testing::small_disk;
   struct stat st {};
-  const bool counted = small_disk.limited && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
+  const bool counted =
+      small_disk.limited && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
   const int result = static_cast<int>(syscall(SYS_unlink, path));
   if (result == 0 && counted) {
     small_disk.free_bytes += st.st_size;

@@ -1,5 +1,5 @@
-// Full: the map at its limit, the disk without a free block. Saving is refused in time, deleting always works, and afterwards there is
-// room again.
+// Full: the map at its limit, the disk without a free block. Saving is refused in time, deleting
+// always works, and afterwards there is room again.
 #include <gtest/gtest.h>
 
 #include "storage/index_env.h"
@@ -112,7 +112,8 @@ TEST_F(StoreLimitsTest, DeletingAMailboxWithTheMapAtItsLimit) {
   EXPECT_TRUE(SaveTiny(500).ok());
 }
 
-// A limit set below what the index has already: it can be read and emptied, and filled again as far as it was, but does not grow.
+// A limit set below what the index has already: it can be read and emptied, and filled again as far
+// as it was, but does not grow.
 TEST_F(StoreLimitsTest, LimitBelowTheSizeOfTheIndex) {
   Open(OptionsFor(folder_ / "store"));
   for (int i = 0; i < 200; i++) {

@@ -1,5 +1,6 @@
-// A store of 1,000,000 messages in the address space that Dovecot gives a mail process: 40 mailboxes that grow at the same time and one
-// of 200,000 messages, on which then happens what clients do. The index must stay below 170 MiB throughout.
+// A store of 1,000,000 messages in the address space that Dovecot gives a mail process: 40
+// mailboxes that grow at the same time and one of 200,000 messages, on which then happens what
+// clients do. The index must stay below 170 MiB throughout.
 #include <chrono>
 #include <cstdio>
 
@@ -34,7 +35,9 @@ class Timer {
   explicit Timer(const char* name) : name_(name) {}
   ~Timer() {
     const auto time = std::chrono::steady_clock::now() - start_;
-    printf("%-28s %6lld ms\n", name_, static_cast<long long>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()));
+    printf("%-28s %6lld ms\n", name_,
+           static_cast<long long>(
+               std::chrono::duration_cast<std::chrono::milliseconds>(time).count()));
     fflush(stdout);
   }
 
@@ -70,7 +73,8 @@ class Million {
   }
 
  private:
-  // The bodies do not matter here: one staged body is saved again and again, each time as a new one.
+  // The bodies do not matter here: one staged body is saved again and again, each time as a new
+  // one.
   void SaveSome(const Guid& mailbox, uint32_t count) {
     std::vector<NewMessage> messages(count);
     for (NewMessage& message : messages) {
@@ -105,8 +109,9 @@ class Million {
   void CheckSize(const char* when) {
     const auto status = store_->GetStatus();
     ASSERT_TRUE(status.ok());
-    printf("%-28s index %.1f MiB, of it free %.1f, %.1f bytes a message; map %.0f of %.0f MiB\n", when, status->index_bytes / 1048576.0,
-           status->index_free_bytes / 1048576.0, double(status->index_bytes) / double(status->messages), status->map_bytes / 1048576.0,
+    printf("%-28s index %.1f MiB, of it free %.1f, %.1f bytes a message; map %.0f of %.0f MiB\n",
+           when, status->index_bytes / 1048576.0, status->index_free_bytes / 1048576.0,
+           double(status->index_bytes) / double(status->messages), status->map_bytes / 1048576.0,
            status->map_limit_bytes / 1048576.0);
     EXPECT_LT(status->index_bytes, kMaxIndexBytes / kScale + (kScale - 1) * 4096 * 100) << when;
   }

@@ -1,5 +1,5 @@
-// Random operations on a store, and the same on a model in memory: after each, what the store says must be what the model says, and now
-// and then every row, total, record and byte is checked.
+// Random operations on a store, and the same on a model in memory: after each, what the store says
+// must be what the model says, and now and then every row, total, record and byte is checked.
 #include <map>
 #include <random>
 #include <set>
@@ -31,7 +31,8 @@ struct ModelMailbox {
 
 class Model {
  public:
-  Model(const StoreOptions& options, uint64_t seed) : options_(options), random_(seed), store_(MustOpen(options)) {}
+  Model(const StoreOptions& options, uint64_t seed)
+      : options_(options), random_(seed), store_(MustOpen(options)) {}
 
   void Run(int operations) {
     for (int i = 0; i < operations && !::testing::Test::HasFailure(); i++) {
@@ -75,7 +76,9 @@ class Model {
     }
   }
 
-  std::pair<const Guid, ModelMailbox>& Pick() { return *std::next(boxes_.begin(), static_cast<long>(Random(boxes_.size()))); }
+  std::pair<const Guid, ModelMailbox>& Pick() {
+    return *std::next(boxes_.begin(), static_cast<long>(Random(boxes_.size())));
+  }
 
   void CreateBox() {
     MailboxCreate create;
@@ -135,7 +138,9 @@ class Model {
 
   std::string NewText() {
     const uint64_t kind = Random(20);
-    const uint64_t size = kind == 0 ? 100000 + Random(400000) : kind < 4 ? Random(40000) : 20 + Random(3000);
+    const uint64_t size = kind == 0  ? 100000 + Random(400000)
+                          : kind < 4 ? Random(40000)
+                                     : 20 + Random(3000);
     return Noise(size, ++serial_);
   }
 
@@ -256,11 +261,13 @@ class Model {
 
   static bool ApplyToModel(ModelMailbox& box, const Change& change) {
     bool any = false;
-    for (auto it = box.messages.lower_bound(change.uid1); it != box.messages.end() && it->first <= change.uid2; ++it) {
+    for (auto it = box.messages.lower_bound(change.uid1);
+         it != box.messages.end() && it->first <= change.uid2; ++it) {
       ModelMessage& message = it->second;
       switch (change.kind) {
         case Change::Kind::kFlags: {
-          const auto flags = static_cast<uint8_t>((message.flags & ~change.remove_flags) | change.add_flags);
+          const auto flags =
+              static_cast<uint8_t>((message.flags & ~change.remove_flags) | change.add_flags);
           any |= flags != message.flags;
           message.flags = flags;
           break;
@@ -286,7 +293,9 @@ class Model {
     const Change change = Expunge(first, last);
     auto result = store_->Apply(guid, {&change, 1});
     ASSERT_TRUE(result.ok()) << result.status().message();
-    const uint64_t removed = std::erase_if(box.messages, [&](const auto& entry) { return entry.first >= first && entry.first <= last; });
+    const uint64_t removed = std::erase_if(box.messages, [&](const auto& entry) {
+      return entry.first >= first && entry.first <= last;
+    });
     EXPECT_EQ(result->expunged, removed);
     box.change += removed > 0 ? 1 : 0;
     EXPECT_EQ(result->change, box.change);

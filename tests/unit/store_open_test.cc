@@ -1,4 +1,5 @@
-// Opening: what is created, what is refused, each with its own error, and that refusing writes nothing.
+// Opening: what is created, what is refused, each with its own error, and that refusing writes
+// nothing.
 #include <filesystem>
 #include <map>
 
@@ -116,8 +117,9 @@ TEST_F(StoreOpenTest, RefusesANewerFormat) {
 
 TEST_F(StoreOpenTest, RefusesADamagedCurrent) {
   Fill();
-  for (const char* text : {"", "lbox-store 1\n", "lbox-store 1\ngeneration 0\nuuid 00112233445566778899aabbccddeeff\n",
-                           "lbox-store 1\ngeneration 1\nuuid 0011\n", "lbox-store x\ngeneration 1\n"}) {
+  for (const char* text :
+       {"", "lbox-store 1\n", "lbox-store 1\ngeneration 0\nuuid 00112233445566778899aabbccddeeff\n",
+        "lbox-store 1\ngeneration 1\nuuid 0011\n", "lbox-store x\ngeneration 1\n"}) {
     WriteFile(path_ + "/CURRENT", text);
     ExpectRefused(Code::kCorruption, "damaged", path_ + "/CURRENT");
   }
@@ -201,7 +203,8 @@ TEST_F(StoreOpenTest, AMissingLargeBodyIsThatMessagesOwnError) {
   EXPECT_EQ(LoadText(*store, box_, 20).value(), Noise(3000, 20));
   const auto text = LoadText(*store, box_, 21);
   EXPECT_EQ(text.status().code(), Code::kCorruption);
-  EXPECT_NE(text.status().message().find(ToHex(box_) + " UID 21"), std::string::npos) << text.status().message();
+  EXPECT_NE(text.status().message().find(ToHex(box_) + " UID 21"), std::string::npos)
+      << text.status().message();
 }
 
 TEST_F(StoreOpenTest, WhatIsOnlyALeftoverIsMadeAgain) {
@@ -246,7 +249,8 @@ TEST_F(StoreOpenTest, RefusesWithoutPermission) {
       _exit(3);
     }
     const auto store = Store::Open(Options());
-    const bool as_expected = store.status().code() == Code::kPermission && store.status().message().find("uid 4242") != std::string::npos;
+    const bool as_expected = store.status().code() == Code::kPermission &&
+                             store.status().message().find("uid 4242") != std::string::npos;
     _exit(as_expected ? 0 : 1);
   }
   int status = 0;
@@ -255,12 +259,14 @@ TEST_F(StoreOpenTest, RefusesWithoutPermission) {
 }
 
 TEST_F(StoreOpenTest, RefusesRemoteFileSystems) {
-  for (const uint64_t type : {0x6969u, 0x517bu, 0xff534d42u, 0xfe534d42u, 0x00c36400u, 0x01021997u, 0x5346414fu, 0x0bd00bd0u, 0x7461636fu}) {
+  for (const uint64_t type : {0x6969u, 0x517bu, 0xff534d42u, 0xfe534d42u, 0x00c36400u, 0x01021997u,
+                              0x5346414fu, 0x0bd00bd0u, 0x7461636fu}) {
     EXPECT_NE(RefusedFileSystem(type, true), nullptr) << std::hex << type;
   }
   EXPECT_STREQ(RefusedFileSystem(0x65735546, false), "FUSE");
   EXPECT_EQ(RefusedFileSystem(0x65735546, true), nullptr);
-  for (const uint64_t type : {0xef53u, 0x58465342u, 0x9123683eu, 0x01021994u, 0x2fc12fc1u, 0x794c7630u, 0xf2f52010u}) {
+  for (const uint64_t type :
+       {0xef53u, 0x58465342u, 0x9123683eu, 0x01021994u, 0x2fc12fc1u, 0x794c7630u, 0xf2f52010u}) {
     EXPECT_EQ(RefusedFileSystem(type, false), nullptr) << std::hex << type;
   }
 }
@@ -273,7 +279,8 @@ TEST_F(StoreOpenTest, ForkedChildIsTurnedAway) {
     const auto info = store->GetMailbox(box_);
     const Change change = Expunge(1, 1);
     const auto result = store->Apply(box_, {&change, 1});
-    bool right = info.status().code() == Code::kUnavailable && result.status().code() == Code::kUnavailable &&
+    bool right = info.status().code() == Code::kUnavailable &&
+                 result.status().code() == Code::kUnavailable &&
                  info.status().message().find("fork") != std::string::npos;
     // Its own opening works, beside the one it inherited.
     auto own = Store::Open(Options());

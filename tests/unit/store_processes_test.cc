@@ -1,5 +1,5 @@
-// Several processes on one store, some of them killed: nothing acknowledged is lost, what is read is what was saved, and in the end
-// everything adds up.
+// Several processes on one store, some of them killed: nothing acknowledged is lost, what is read
+// is what was saved, and in the end everything adds up.
 #include <csignal>
 #include <map>
 #include <random>
@@ -19,8 +19,11 @@ namespace {
 using namespace lbox::testing;
 using namespace std::chrono_literals;
 
-// A message's text follows from its number, and the number from its GUID: whoever finds it can tell whether it is right.
-std::string TextOf(uint64_t number) { return Noise(number % 50 == 0 ? 250000 : 50 + number * 7919 % 4000, number); }
+// A message's text follows from its number, and the number from its GUID: whoever finds it can tell
+// whether it is right.
+std::string TextOf(uint64_t number) {
+  return Noise(number % 50 == 0 ? 250000 : 50 + number * 7919 % 4000, number);
+}
 uint64_t NumberOf(const Guid& guid) {
   uint64_t number = 0;
   for (int i = 0; i < 8; i++) {
@@ -90,7 +93,8 @@ class Children {
   std::set<pid_t> pids_;
 };
 
-// One process among several: a mailbox of its own, of which it knows everything, and one that all share.
+// One process among several: a mailbox of its own, of which it knows everything, and one that all
+// share.
 class Worker {
  public:
   Worker(const StoreOptions& options, uint64_t id, const Guid& shared)
@@ -159,7 +163,8 @@ class Worker {
       }
       case 8: {
         const auto first = static_cast<uint32_t>(Random(store_->GetMailbox(shared_)->next_uid));
-        const Change change = AddFlags(first, first + static_cast<uint32_t>(Random(100)), static_cast<uint8_t>(Random(32)));
+        const Change change = AddFlags(first, first + static_cast<uint32_t>(Random(100)),
+                                       static_cast<uint8_t>(Random(32)));
         ExpectOk(store_->Apply(shared_, {&change, 1}).status());
         break;
       }
@@ -194,10 +199,11 @@ class Worker {
   void ReadShared() {
     std::vector<Message> messages;
     const auto first = static_cast<uint32_t>(Random(store_->GetMailbox(shared_)->next_uid));
-    const Status status = store_->Scan(shared_, first, UINT32_MAX, [&](const Message& message, const MessageExtra*) {
-      messages.push_back(message);
-      return messages.size() < 5;
-    });
+    const Status status =
+        store_->Scan(shared_, first, UINT32_MAX, [&](const Message& message, const MessageExtra*) {
+          messages.push_back(message);
+          return messages.size() < 5;
+        });
     ExpectOk(status);
     for (const Message& message : messages) {
       const auto text = LoadText(*store_, shared_, message.uid);
@@ -255,7 +261,8 @@ struct Acknowledged {
   uint64_t number = 0;
 };
 
-[[noreturn]] void SaveForEver(const StoreOptions& options, const Guid& mailbox, uint64_t base, int pipe) {
+[[noreturn]] void SaveForEver(const StoreOptions& options, const Guid& mailbox, uint64_t base,
+                              int pipe) {
   const auto store = MustOpen(options);
   std::vector<uint32_t> uids;
   for (uint64_t number = base;; number++) {
@@ -299,7 +306,8 @@ TEST_F(StoreProcessesTest, KilledWritersLoseNothingAcknowledged) {
     // Two at once: one is killed, the other must get on.
     const uint64_t base = 1000000 * static_cast<uint64_t>(round + 1);
     const pid_t first = children.Start([&] { SaveForEver(options_, shared_, base, ends[1]); });
-    const pid_t second = children.Start([&] { SaveForEver(options_, shared_, base + 500000, ends[1]); });
+    const pid_t second =
+        children.Start([&] { SaveForEver(options_, shared_, base + 500000, ends[1]); });
     close(ends[1]);
     const auto take = [&] {
       Acknowledged done;

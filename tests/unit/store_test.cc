@@ -24,10 +24,11 @@ class StoreTest : public ::testing::Test {
   }
   std::vector<uint32_t> Uids(const Guid& mailbox, uint32_t first = 1, uint32_t last = UINT32_MAX) {
     std::vector<uint32_t> uids;
-    const Status status = store_->Scan(mailbox, first, last, [&](const Message& message, const MessageExtra*) {
-      uids.push_back(message.uid);
-      return true;
-    });
+    const Status status =
+        store_->Scan(mailbox, first, last, [&](const Message& message, const MessageExtra*) {
+          uids.push_back(message.uid);
+          return true;
+        });
     EXPECT_TRUE(status.ok()) << status.message();
     return uids;
   }

@@ -1,4 +1,5 @@
-// What the tests of the store share: a folder of their own, bodies, shorthand for saving and reading.
+// What the tests of the store share: a folder of their own, bodies, shorthand for saving and
+// reading.
 #pragma once
 
 #include <algorithm>
@@ -19,10 +20,12 @@
 
 namespace lbox::testing {
 
-// Where tests keep their files: in memory if there is room, so that what they flush does not wait for a disk. TEST_TMPDIR overrides.
+// Where tests keep their files: in memory if there is room, so that what they flush does not wait
+// for a disk. TEST_TMPDIR overrides.
 inline std::string TestRoot() {
   struct statvfs info {};
-  const bool memory = getenv("TEST_TMPDIR") == nullptr && access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &info) == 0 &&
+  const bool memory = getenv("TEST_TMPDIR") == nullptr && access("/dev/shm", W_OK) == 0 &&
+                      statvfs("/dev/shm", &info) == 0 &&
                       info.f_bavail * info.f_frsize > uint64_t{2} << 30;
   return memory ? "/dev/shm/" : ::testing::TempDir();
 }

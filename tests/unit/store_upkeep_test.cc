@@ -1,4 +1,5 @@
-// Freeing: packs are rewritten, the index shrinks, leftovers are swept; by several processes, and whatever call fails on the way.
+// Freeing: packs are rewritten, the index shrinks, leftovers are swept; by several processes, and
+// whatever call fails on the way.
 #include <filesystem>
 #include <random>
 
@@ -176,7 +177,8 @@ TEST_F(StoreUpkeepTest, CopiesAreRewrittenOnce) {
   ExpectSound(1);
 }
 
-// A pack that does not hold what the index says is left alone, named once, and the others are rewritten all the same.
+// A pack that does not hold what the index says is left alone, named once, and the others are
+// rewritten all the same.
 TEST_F(StoreUpkeepTest, DamagedPackStaysUntouched) {
   Fill(8000);
   Thin(10);
@@ -282,7 +284,8 @@ TEST_F(StoreUpkeepTest, ShrinkingWaitsForWhoeverStages) {
 TEST_F(StoreUpkeepTest, SweepsWhatNoRowNames) {
   Fill(5);
   ASSERT_TRUE(SaveText(*store_, box_, Noise(400000, 1)).ok());
-  for (const char* name : {"p/0000ffff", "l/00112233445566ff", "tmp/whatever", "index.7", "index.7-lock", "index.backup", "p/README"}) {
+  for (const char* name : {"p/0000ffff", "l/00112233445566ff", "tmp/whatever", "index.7",
+                           "index.7-lock", "index.backup", "p/README"}) {
     WriteFile(folder_ / (std::string("store/") + name), "left over");
   }
   MaintainAll(false);
@@ -301,7 +304,8 @@ TEST_F(StoreUpkeepTest, SweepsWhatNoRowNames) {
 TEST_F(StoreUpkeepTest, FilesThatCouldNotBeUnlinkedGoLater) {
   ASSERT_TRUE(SaveText(*store_, box_, Noise(400000, 1)).ok());
   env_.before = [](const std::string& call, const std::string& path) {
-    return call == "unlink" && path.find("/l/") != std::string::npos ? Status(Code::kIo, "no") : Status();
+    return call == "unlink" && path.find("/l/") != std::string::npos ? Status(Code::kIo, "no")
+                                                                     : Status();
   };
   const Change all = Expunge(1, 1);
   ASSERT_TRUE(store_->Apply(box_, {&all, 1}).ok());
@@ -314,10 +318,11 @@ TEST_F(StoreUpkeepTest, FilesThatCouldNotBeUnlinkedGoLater) {
   ExpectSound(0);
 }
 
-// --- each call failing in turn -----------------------------------------------------------------------
+// --- each call failing in turn
+// -----------------------------------------------------------------------
 
-// Runs `operation` with the n-th changing call failing, for n = 0, 1, ... until none fails. After each failure the store must be sound,
-// also when opened anew, and `operation` must then succeed.
+// Runs `operation` with the n-th changing call failing, for n = 0, 1, ... until none fails. After
+// each failure the store must be sound, also when opened anew, and `operation` must then succeed.
 class FailingCallsTest : public StoreUpkeepTest {
  protected:
   void SetUp() override {
@@ -327,8 +332,8 @@ class FailingCallsTest : public StoreUpkeepTest {
     Reopen();
   }
 
-  void FailEach(Code code, int least, const std::function<void()>& prepare, const std::function<Status()>& operation,
-                const std::function<void()>& check) {
+  void FailEach(Code code, int least, const std::function<void()>& prepare,
+                const std::function<Status()>& operation, const std::function<void()>& check) {
     int failures = 0;
     for (uint64_t n = 0; !HasFailure(); n++) {
       SCOPED_TRACE("failing call " + std::to_string(n));
@@ -419,7 +424,8 @@ TEST_F(FailingCallsTest, SavedBodyCanBeSavedAgainAfterAFailure) {
 TEST_F(FailingCallsTest, FailedFlushAbandonsThePack) {
   Fill(1);
   env_.before = [](const std::string& call, const std::string& path) {
-    return call == "sync" && path.find("/p/") != std::string::npos ? Status(Code::kIo, "lost") : Status();
+    return call == "sync" && path.find("/p/") != std::string::npos ? Status(Code::kIo, "lost")
+                                                                   : Status();
   };
   EXPECT_EQ(SaveText(*store_, box_, "Subject: x\r\n\r\n").status().code(), Code::kIo);
   env_.before = {};
@@ -451,11 +457,8 @@ TEST_F(FailingCallsTest, Reclaim) {
 
 TEST_F(FailingCallsTest, Shrink) {
   FailEach(
-      Code::kIo, 5,
-      [&] {
-        FillIndex();
-      },
-      [&] { return store_->Maintain(1000ms, true).status(); }, [&] { Sound(); });
+      Code::kIo, 5, [&] { FillIndex(); }, [&] { return store_->Maintain(1000ms, true).status(); },
+      [&] { Sound(); });
   EXPECT_GT(store_->GetStatus()->generation, 5u);
 }
 
@@ -464,7 +467,8 @@ TEST_F(FailingCallsTest, SupersededGenerationIsFollowed) {
   FillIndex();
   const std::string current = ReadFile(folder_ / "store/CURRENT");
   env_.before = [](const std::string& call, const std::string& path) {
-    return call == "rename" && path.ends_with("/CURRENT") ? Status(Code::kIo, "power cut") : Status();
+    return call == "rename" && path.ends_with("/CURRENT") ? Status(Code::kIo, "power cut")
+                                                          : Status();
   };
   Status status;
   for (int i = 0; i < 20 && status.ok(); i++) {
