@@ -2,7 +2,8 @@
 //
 // Crash rule: a store exists once CURRENT does, which is written last. Until then CREATING marks
 // that whatever else is there was never used, so that creating can begin again; without that mark,
-// files without CURRENT are the rest of a store and refused.
+// files without CURRENT are the rest of a store and refused. A store with CREATING is opened only
+// after all names on the way to CURRENT are durable.
 #include <cerrno>
 #include <ctime>
 #include <random>
@@ -22,27 +23,15 @@ uint32_t DirectoryMode(uint32_t mode) {
   return mode | ((mode & 0444) >> 2);
 }
 
-// Durable after this, if `sync`: the name of whatever is at `path`. Its parent need not be
-// readable.
-Status SyncParent(Env& env, const std::string& path, bool sync) {
-  const size_t slash = path.find_last_of('/');
-  if (!sync || slash == std::string::npos || slash == 0) {
-    return {};
-  }
-  const Status status = env.SyncDirectory(path.substr(0, slash));
-  return status.code() == Code::kPermission ? Status() : status;
-}
-
-Status MakeDirectories(Env& env, const std::string& path, const StoreOptions& options) {
+Status MakeDirectories(Env& env, const std::string& path, uint32_t mode, int64_t gid) {
   if (env.Stat(path).ok()) {
     return {};
   }
   const size_t slash = path.find_last_of('/');
   if (slash != std::string::npos && slash > 0) {
-    LBOX_RETURN_IF_ERROR(MakeDirectories(env, path.substr(0, slash), options));
+    LBOX_RETURN_IF_ERROR(MakeDirectories(env, path.substr(0, slash), mode, gid));
   }
-  LBOX_RETURN_IF_ERROR(env.MakeDirectory(path, DirectoryMode(options.mode), options.gid));
-  return SyncParent(env, path, options.sync);
+  return env.MakeDirectory(path, mode, gid);
 }
 
 Result<Guid> NewUuid() {
@@ -127,11 +116,29 @@ Status Create(StoreImpl& store) {
   LBOX_RETURN_IF_ERROR(store.index->Create(uuid));
   store.index->Close();
   LBOX_RETURN_IF_ERROR(MakeReserve(store));
-  // Durable after this: the store.
   LBOX_RETURN_IF_ERROR(WriteCurrent(env, folder, {1, uuid}, mode, gid, sync));
-  // Durable after this: the store's folder, whoever made it.
-  LBOX_RETURN_IF_ERROR(SyncParent(env, folder, sync));
-  return env.Unlink(folder + "/" + kCreatingName);
+  return {};  // Open goes on with FinishCreating
+}
+
+// As long as CREATING is there, who created the store may not have come to the end: what it named
+// may be seen and yet not be durable.
+Status FinishCreating(StoreImpl& store) {
+  const std::string mark = store.folder + "/" + kCreatingName;
+  if (const auto info = store.env.Stat(mark); !info.ok()) {
+    return IgnoreAbsent(info.status());
+  }
+  // Durable after this: all names on the way to CURRENT, whoever made them. Not all parents need be
+  // readable.
+  std::string path = mark;
+  while (store.options.sync && path != "/") {
+    const size_t slash = path.find_last_of('/');
+    path = slash == 0 ? "/" : path.substr(0, slash);
+    if (const Status status = store.env.SyncDirectory(path);
+        !status.ok() && status.code() != Code::kPermission) {
+      return status;
+    }
+  }
+  return IgnoreAbsent(store.env.Unlink(mark));
 }
 
 Result<std::unique_ptr<File>> OpenLock(StoreImpl& store, bool create) {
@@ -159,7 +166,8 @@ Status CreateUnlessThere(StoreImpl& store) {
     if (!store.options.create) {
       return NoStore(store.folder);
     }
-    LBOX_RETURN_IF_ERROR(MakeDirectories(store.env, store.folder, store.options));
+    LBOX_RETURN_IF_ERROR(MakeDirectories(store.env, store.folder, DirectoryMode(store.options.mode),
+                                         store.options.gid));
     lock = OpenLock(store, true);
   }
   if (!lock.ok()) {
@@ -244,7 +252,7 @@ Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options) 
   // From here on something may be written.
   LBOX_RETURN_IF_ERROR(
       env.MakeDirectory(store->folder + "/tmp", DirectoryMode(options.mode), options.gid));
-  LBOX_RETURN_IF_ERROR(IgnoreAbsent(env.Unlink(store->folder + "/" + kCreatingName)));
+  LBOX_RETURN_IF_ERROR(FinishCreating(*store));
   StagingOptions staging;
   staging.env = &env;
   staging.directory = store->folder + "/tmp";

@@ -141,7 +141,8 @@ CrashReport TestCrashPoints(const Recording& recording, const std::string& work,
   const auto start = std::chrono::steady_clock::now();
   CrashReport report;
   Disk disk(recording.trace, options.ignored);
-  for (size_t point = options.first; point <= recording.trace.ops.size(); point += options.stride) {
+  for (size_t point = recording.begin; point <= recording.trace.ops.size();
+       point += options.stride) {
     disk.Advance(point);
     report.points++;
     const auto expected = recording.Expected(point);

@@ -1,5 +1,6 @@
 #include "tests/fault/trace.h"
 
+#include <algorithm>
 #include <cassert>
 #include <filesystem>
 #include <fstream>
@@ -54,6 +55,34 @@ Recorder::Recorder(std::string folder) : folder_(std::move(folder)) {
   Load("");
 }
 
+Trace Trace::Until(size_t point) const {
+  Trace part{base_names, base_bytes, base_directories, {}};
+  part.ops.assign(ops.begin(), ops.begin() + static_cast<ptrdiff_t>(point));
+  return part;
+}
+
+Recorder::Recorder(std::string folder, Trace start)
+    : trace(std::move(start)), folder_(std::move(folder)) {
+  names_ = trace.base_names;
+  for (const auto& [name, file] : names_) {
+    next_file_ = std::max(next_file_, file + 1);
+  }
+  for (const Op& op : trace.ops) {
+    Follow(op);
+    next_file_ = std::max(next_file_, op.file + 1);
+  }
+}
+
+void Recorder::Follow(const Op& op) {
+  const std::string in = op.directory.empty() ? "" : op.directory + "/";
+  if (op.kind == Op::Kind::kUnname || op.kind == Op::Kind::kRename) {
+    names_.erase(in + op.name);
+  }
+  if (op.kind == Op::Kind::kName || op.kind == Op::Kind::kRename) {
+    names_[in + (op.kind == Op::Kind::kName ? op.name : op.name2)] = op.file;
+  }
+}
+
 void Recorder::Load(const std::string& relative) {
   trace.base_directories.insert(relative);
   for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/" + relative)) {
@@ -99,11 +128,7 @@ void Recorder::Named(Op::Kind kind, const std::string& path, int file) {
   op.file = file;
   op.directory = DirectoryOf(path);
   op.name = NameOf(path);
-  if (kind == Op::Kind::kName) {
-    names_[path] = file;
-  } else if (kind == Op::Kind::kUnname) {
-    names_.erase(path);
-  }
+  Follow(op);
 }
 
 void Recorder::Opened(const Call& call, int fd) {
@@ -133,10 +158,12 @@ void Recorder::Renamed(const Call& call) {
     Named(Op::Kind::kUnname, from, file);
     return;
   }
-  Named(Op::Kind::kRename, from, file);
-  trace.ops.back().name2 = NameOf(to);
-  names_.erase(from);
-  names_[to] = file;
+  Op& op = Add(Op::Kind::kRename);
+  op.file = file;
+  op.directory = DirectoryOf(from);
+  op.name = NameOf(from);
+  op.name2 = NameOf(to);
+  Follow(op);
 }
 
 void Recorder::Changed(const Call& call, const OpenFile& open, int64_t result) {

@@ -46,12 +46,16 @@ struct Trace {
   std::map<int, std::string> base_bytes;
   std::set<std::string> base_directories{""};
   std::vector<Op> ops;
+
+  [[nodiscard]] Trace Until(size_t point) const;
 };
 
 // Records from its construction on, as long as it observes.
 class Recorder : public CallObserver {
  public:
   explicit Recorder(std::string folder);
+  // Goes on where another left off: the folder is as the program saw it at the end of `start`.
+  Recorder(std::string folder, Trace start);
   void After(const Call& call, int64_t result) override;
   bool skip_flushes() const override { return true; }
 
@@ -69,6 +73,7 @@ class Recorder : public CallObserver {
     bool through = false;
   };
   void Load(const std::string& relative);
+  void Follow(const Op& op);
   Op& Add(Op::Kind kind);
   void Named(Op::Kind kind, const std::string& path, int file);
   void Opened(const Call& call, int fd);

@@ -26,18 +26,20 @@ StoreOptions StoreIn(const std::string& folder) {
 }  // namespace
 
 std::vector<const Model*> Recording::Expected(size_t point) const {
-  static const Model nothing;
-  std::vector<const Model*> expected{&nothing};
-  size_t begin = 0;
+  std::vector<const Model*> expected;
+  for (const Model& model : start) {
+    expected.push_back(&model);
+  }
+  size_t last = begin;
   for (const Step& step : steps) {
     if (step.end > point) {
-      if (point > begin) {
+      if (point > last) {
         expected.push_back(&step.after);
       }
       break;
     }
     expected = {&step.after};
-    begin = step.end;
+    last = step.end;
   }
   return expected;
 }
@@ -60,6 +62,13 @@ std::string Recording::Describe(size_t point) const {
 Script::Script(std::string folder)
     : folder_(std::move(folder)), recorder_(folder_), driver_(StoreIn(folder_)) {}
 
+Script::Script(std::string folder, Trace start, std::vector<Model> models)
+    : folder_(std::move(folder)),
+      recorder_(folder_, std::move(start)),
+      driver_(StoreIn(folder_)),
+      start_(std::move(models)),
+      begin_(recorder_.trace.ops.size()) {}
+
 void Script::Do(const std::string& name, const std::function<Status(Driver&)>& action) {
   if (::testing::Test::HasFatalFailure()) {
     return;
@@ -77,12 +86,27 @@ void Script::Do(const std::string& name, const std::function<Status(Driver&)>& a
   }
 }
 
+void Script::Resume() {
+  const Observe observe(recorder_);
+  const Status status = driver_.Open();
+  ASSERT_TRUE(status.ok()) << status.message();
+  const auto said = ::lbox::testing::Describe(driver_.store());
+  ASSERT_TRUE(said.ok()) << said.status().message();
+  for (const Model& model : start_) {
+    if (*said == ::lbox::testing::Describe(model)) {
+      driver_.model = model;
+      return;
+    }
+  }
+  FAIL() << "the store holds what it should not:\n" << *said;
+}
+
 Recording Script::Finish() {
   Do("close", [](Driver& driver) {
     driver.Close();
     return Status();
   });
-  return {std::move(recorder_.trace), std::move(steps_)};
+  return {std::move(recorder_.trace), std::move(steps_), start_, begin_};
 }
 
 Recording RecordEverything(const std::string& folder) {
@@ -159,6 +183,26 @@ Recording RecordPackRoll(const std::string& folder) {
   script.Do("deliver", [](Driver& d) { return d.Deliver(1, {Small(1000)}); });
   script.Do("roll the pack", [&](Driver& d) { return d.Deliver(1, mails); });
   script.Do("deliver to the new pack", [](Driver& d) { return d.Deliver(1, {Small(1001)}); });
+  return script.Finish();
+}
+
+Recording RecordNext(const Recording& recording, size_t point, CutKind cut,
+                     const std::string& folder) {
+  Disk disk(recording.trace);
+  disk.Advance(point);
+  disk.Cut(cut, folder);
+  std::vector<Model> models;
+  for (const Model* model : recording.Expected(point)) {
+    models.push_back(*model);
+  }
+  Trace start = cut == CutKind::kKilled ? recording.trace.Until(point) : Recorder(folder).trace;
+  Script script(folder, std::move(start), std::move(models));
+  script.Resume();
+  int box = 9;
+  script.Do("create a mailbox", [&](Driver& d) { return d.CreateBox(box); });
+  script.Do("deliver", [&](Driver& d) { return d.Deliver(box, {Small(91), Large(92)}); });
+  script.Do("upkeep", [](Driver& d) { return d.Maintain(true); });
+  script.Do("expunge", [&](Driver& d) { return d.Expunge(box, 1, 1); });
   return script.Finish();
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/fault/disk.h"
 #include "tests/fault/driver.h"
 #include "tests/fault/trace.h"
 
@@ -22,6 +23,8 @@ struct Step {
 struct Recording {
   Trace trace;
   std::vector<Step> steps;
+  std::vector<Model> start{{}};  // what it may hold at the beginning
+  size_t begin = 0;              // of the calls of `steps`
 
   // What the store must hold when the power goes before call `point`: the state after the last step
   // that was acknowledged, or that after the step under way.
@@ -34,8 +37,12 @@ class Script {
  public:
   // Starts recording in the empty folder `folder`.
   explicit Script(std::string folder);
+  // Goes on from a store that holds what `models` says, or one of them.
+  Script(std::string folder, Trace start, std::vector<Model> models);
 
   void Do(const std::string& name, const std::function<Status(Driver&)>& action);
+  // Opens the store that it goes on from, and sees which model it is.
+  void Resume();
   Recording Finish();
 
  private:
@@ -43,6 +50,8 @@ class Script {
   Recorder recorder_;
   Driver driver_;
   std::vector<Step> steps_;
+  const std::vector<Model> start_{{}};
+  const size_t begin_ = 0;
 };
 
 // Everything that a mail user does, on a small store.
@@ -51,5 +60,10 @@ Recording RecordEverything(const std::string& folder);
 Recording RecordShrink(const std::string& folder);
 // A batch that fills one pack and begins the next.
 Recording RecordPackRoll(const std::string& folder);
+
+// What the next program does with a store that the recorded one left at call `point`, in the empty
+// folder `folder`. kKilled: what was not flushed then is not flushed now; else as this cut left it.
+Recording RecordNext(const Recording& recording, size_t point, CutKind cut,
+                     const std::string& folder);
 
 }  // namespace lbox::testing
