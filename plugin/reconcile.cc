@@ -207,7 +207,13 @@ int lbox_reconcile(struct lbox_sync_context* ctx, lbox::MailboxInfo* info) {
   struct mailbox* box = &mbox->box;
   const struct mail_index_header* hdr = mail_index_get_header(ctx->view);
   const uint32_t next_uid = hdr->next_uid;
-  update_headers(ctx, *info, hdr->uid_validity == 0);
+  const bool fresh = hdr->uid_validity == 0;
+  if (fresh && info->next_uid > 1) {
+    // A new log, whose first modseq is above every modseq that was ever shown: Dovecot then knows
+    // that it cannot tell from the log what vanished for a QRESYNC client, and compares UIDs.
+    mail_index_reset(ctx->trans);
+  }
+  update_headers(ctx, *info, fresh);
 
   lbox_keyword_sets sets(box->index);
   std::vector<Row> ghosts;
