@@ -1,5 +1,6 @@
 """What the build puts into build/modules, into Dovecot's module folder, and nowhere else."""
 
+import json
 import os
 import re
 import subprocess
@@ -76,3 +77,10 @@ def test_installed_modules_serve_mail(tmp_path, server_factory):
     imap = server.imap("alice")
     assert imap.select("INBOX") == ("OK", [b"1"])
     imap.logout()
+
+
+def test_doveadm_module_loads_in_place(server_factory):
+    server = server_factory(driver="lbox", in_place=True)
+    server.deliver("alice", b"Subject: counted\r\n\r\nbody\r\n")
+    status, = json.loads(server.doveadm("-f", "json", "lbox", "status", user="alice").out)
+    assert int(status["messages"]) == 1

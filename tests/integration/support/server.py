@@ -232,7 +232,7 @@ class Server:
         counts as part of the server's log."""
         ids = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
         done = subprocess.run(
-            [*self.prefix_command, *command], input=input, capture_output=True, cwd=self.base,
+            [*self._beside(), *command], input=input, capture_output=True, cwd=self.base,
             timeout=timeout or TIMEOUT * 5, **ids)
         error = done.stderr.decode("utf-8", "replace")
         with open(self.base + "/commands.log", "a", encoding="utf-8") as log:
@@ -242,15 +242,26 @@ class Server:
                 " ".join(command), done.returncode, error))
         return Result(done.returncode, done.stdout, error)
 
+    def _beside(self):
+        """What puts a command where the server's modules are: its own mounts, when it has some."""
+        if self.prefix_command and self._master is not None:
+            return ["nsenter", "--target", str(self._master.pid), "--mount", "--root", "--wd"]
+        return self.prefix_command
+
     def doveadm(self, *args, user=None, **options):
-        """doveadm, with "-u user" put where the command expects it. Options are those of run()."""
+        """doveadm, with "-u user" put where the command expects it. Options are those of run().
+        doveadm's own modules load from the compiled-in folder alone: they need in_place."""
         args = list(args)
         if user is not None:
-            words, known = 1, COMMAND_WORDS.get(args[0])
-            while known is not None and words < len(args):
-                known = known.get(args[words])
-                words += 1
-            args[words:words] = ["-u", user]
+            at = 0
+            while args[at].startswith("-"):  # options of doveadm itself
+                at += 2 if args[at] in ("-f", "-o") else 1
+            known = COMMAND_WORDS.get(args[at])
+            at += 1
+            while known is not None and at < len(args):
+                known = known.get(args[at])
+                at += 1
+            args[at:at] = ["-u", user]
         return self.run("doveadm", "-c", self.config_file, *args, **options)
 
     def lda(self, user, message, *args, **options):
