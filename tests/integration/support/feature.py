@@ -147,6 +147,26 @@ class User:
         return sum(files.values())
 
 
+def take_over(user, ids):
+    """Fills the user's INBOX from a Maildir whose uidlist knows the ids (P) that an earlier POP3 server gave, and
+    their order (O): the messages "old 1", ... in INBOX have UIDs from 11 on and these ids, to be listed backwards."""
+    folder = "%s/source-%s" % (user.server.base, user.name)
+    for sub in ("cur", "new", "tmp"):
+        os.makedirs("%s/%s" % (folder, sub))
+    lines = ["3 V1700000000 N%d G00112233445566778899aabbccddeeff\n" % (len(ids) + 20)]
+    for number, one in enumerate(ids, 1):
+        name = "%d.old%d.test" % (1700000000 + number, number)
+        with open("%s/cur/%s:2,S" % (folder, name), "wb") as file:
+            file.write(message("old %d" % number))
+        lines.append("%d P%s O%d :%s\n" % (10 + number, one, len(ids) - number + 1, name))
+    with open(folder + "/dovecot-uidlist", "w", encoding="ascii") as file:
+        file.writelines(lines)
+    for path, _, files in os.walk(folder):
+        for one in [path] + [os.path.join(path, f) for f in files]:
+            user.own(one)
+    user.doveadm("backup", "-R", "maildir:" + folder)
+
+
 def append_uid(answer):
     """The UID that APPENDUID or COPYUID's destination names (one message)."""
     return int(answer.expect_ok().code.split()[-1])
