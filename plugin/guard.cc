@@ -28,7 +28,9 @@ ErrorText error_text(lbox::Code code) {
     case lbox::Code::kPermission:
       return {MAIL_ERROR_PERM, "Permission to the mail storage denied; contact your provider"};
     case lbox::Code::kCorruption:
-      return {MAIL_ERROR_TEMP, "Stored mail is damaged; contact your provider"};
+      // Dovecot's IMAP answers this with NO; after other errors of FETCH it hangs up, and clients
+      // come back to the same message again and again.
+      return {MAIL_ERROR_INVALIDDATA, "Stored mail is damaged; contact your provider"};
     case lbox::Code::kIo:
     case lbox::Code::kUnsupported:
       break;
