@@ -116,6 +116,10 @@ Status Create(StoreImpl& store) {
   LBOX_RETURN_IF_ERROR(store.index->Create(uuid));
   store.index->Close();
   LBOX_RETURN_IF_ERROR(MakeReserve(store));
+  if (sync) {
+    // Durable after this: all that CURRENT will say is there.
+    LBOX_RETURN_IF_ERROR(env.SyncDirectory(folder));
+  }
   LBOX_RETURN_IF_ERROR(WriteCurrent(env, folder, {1, uuid}, mode, gid, sync));
   return {};  // Open goes on with FinishCreating
 }

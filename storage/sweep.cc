@@ -32,7 +32,7 @@ Status Clear(Env& env, const std::string& directory, Predicate superfluous) {
     }
   }));
   for (const std::string& name : names) {
-    const Status status = env.Unlink(directory + "/" + name);
+    Status status = env.Unlink(directory + "/" + name);
     if (!status.ok() && status.code() != Code::kNotFound) {
       return status;
     }
@@ -74,11 +74,20 @@ Result<bool> Sweep(StoreImpl& store, bool large) {
     return id.has_value() && !packs.contains(*id);
   }));
   const std::string index = "index." + std::to_string(store.index->generation());
-  LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder, [&](const std::string& name) {
+  const auto old_generation = [&](const std::string& name) {
     return name.starts_with("index.") && name != index && name != index + "-lock" &&
            name.find_first_not_of("0123456789", 6) >=
                name.size() - (name.ends_with("-lock") ? 5 : 0);
-  }));
+  };
+  bool any = false;
+  LBOX_RETURN_IF_ERROR(store.env.List(
+      store.folder, [&](const std::string& name) { any = any || old_generation(name); }));
+  if (any && store.options.sync) {
+    // Durable after this: CURRENT, which another process may have switched without living to see it
+    // so.
+    LBOX_RETURN_IF_ERROR(store.env.SyncDirectory(store.folder));
+  }
+  LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder, old_generation));
   if (large) {
     LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/l", [&](const std::string& name) {
       const auto id = IdOf(name, 16);

@@ -157,8 +157,10 @@ void Disk::Choose(CutKind kind, Tree& tree, std::vector<Piece>& pieces) const {
     const uint64_t size = op.bytes.size();
     const bool first = i < prefix;
     if (IsName(op)) {
-      if (kind == CutKind::kPrefix || kind == CutKind::kScattered ? first
-                                                                  : kind != CutKind::kDropped) {
+      const bool kept = kind == CutKind::kPrefix      ? first
+                        : kind == CutKind::kScattered ? dice.Below(2) == 0
+                                                      : kind != CutKind::kDropped;
+      if (kept) {
         Change(tree, op);
       }
     } else if (pending_[i].durable || kind == CutKind::kKilled ||

@@ -23,7 +23,7 @@ enum class CutKind {
   kPrefix,     // of what was not durable, the first part in the order of the calls
   kTorn,       // all of it, but of the last write, or the one under way, half
   kNames,      // all names, no data: files of size 0
-  kScattered,  // any pages, in any order; a first part of the names
+  kScattered,  // any pages and names, whatever their order was
   kKilled,     // all of it: not the system died, only the process
 };
 inline constexpr CutKind kAllCuts[] = {CutKind::kDropped, CutKind::kPrefix,    CutKind::kTorn,

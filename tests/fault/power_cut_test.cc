@@ -29,52 +29,103 @@ size_t Stride(size_t stride) {
   return getenv("LBOX_FAULT_ALL") != nullptr ? 1 : stride;
 }
 
-TEST(PowerCutTest, Everything) {
-  const TempFolder folder;
-  std::filesystem::create_directory(folder / "recorded");
-  const Recording recording = RecordEverything(folder / "recorded");
-  ASSERT_FALSE(HasFatalFailure());
-  ExpectNoLoss("everything", TestCrashPoints(recording, folder.path(), {}));
-}
+using Record = Recording (*)(const std::string& folder);
 
-void CutTwice(CutKind first, size_t stride) {
-  const TempFolder folder;
-  std::filesystem::create_directory(folder / "recorded");
-  const Recording recording = RecordEverything(folder / "recorded");
-  ASSERT_FALSE(::testing::Test::HasFatalFailure());
-  CrashReport all;
-  for (size_t point = 0; point < recording.trace.ops.size() && all.failed == 0;
-       point += Stride(stride)) {
-    SCOPED_TRACE(recording.Describe(point));
-    const std::string next = folder / "next";
-    std::filesystem::remove_all(next);
-    std::filesystem::create_directory(next);
-    const Recording second = RecordNext(recording, point, first, next);
-    ASSERT_FALSE(::testing::Test::HasFatalFailure());
-    CrashOptions options;
-    options.cuts = {CutKind::kDropped};
-    options.afterwards = 0;
-    options.stride = Stride(2);
-    const CrashReport report = TestCrashPoints(second, folder.path(), options);
-    all.points += report.points;
-    all.boots += report.boots;
-    all.failed += report.failed;
-    all.seconds += report.seconds;
-    for (const std::string& failure : report.failures) {
-      ADD_FAILURE() << failure;
-    }
+// A folder for one test, and a workload recorded in it.
+class PowerCutTest : public ::testing::Test {
+ protected:
+  void Start(Record record) {
+    std::filesystem::create_directory(folder_ / "recorded");
+    recording_ = record(folder_ / "recorded");
   }
-  Tell(CutName(first), all);
+
+  CrashReport Cut(const CrashOptions& options = {}) { return TestCrashPoints(recording_, folder_.path(), options); }
+
+  // A cut at each point of what the next program does with what is left at each point.
+  void CutAgain(CutKind first, size_t begin, size_t stride) {
+    CrashReport all;
+    for (size_t point = begin; point < recording_.trace.ops.size() && all.failed == 0; point += Stride(stride)) {
+      SCOPED_TRACE(recording_.Describe(point));
+      const std::string next = folder_ / "next";
+      std::filesystem::remove_all(next);
+      std::filesystem::create_directory(next);
+      const Recording second = RecordNext(recording_, point, first, next);
+      ASSERT_FALSE(HasFatalFailure());
+      CrashOptions options;
+      options.cuts = {CutKind::kDropped, CutKind::kScattered};
+      options.afterwards = 0;
+      options.stride = Stride(2);
+      const CrashReport report = TestCrashPoints(second, folder_.path(), options);
+      all.points += report.points;
+      all.boots += report.boots;
+      all.failed += report.failed;
+      all.seconds += report.seconds;
+      for (const std::string& failure : report.failures) {
+        ADD_FAILURE() << failure;
+      }
+    }
+    Tell(CutName(first), all);
+  }
+
+  // The first call of a step.
+  [[nodiscard]] size_t BeginOf(const std::string& step) const {
+    size_t begin = 0;
+    for (const Step& each : recording_.steps) {
+      if (each.name == step) {
+        return begin;
+      }
+      begin = each.end;
+    }
+    ADD_FAILURE() << "no step \"" << step << '"';
+    return 0;
+  }
+
+  const TempFolder folder_;
+  Recording recording_;
+};
+
+TEST_F(PowerCutTest, Everything) {
+  Start(RecordEverything);
+  ASSERT_FALSE(HasFatalFailure());
+  ExpectNoLoss("everything", Cut());
 }
 
 // A program is killed, the next one goes on with what it left, then the power goes.
-TEST(PowerCutTest, AfterAKill) {
-  CutTwice(CutKind::kKilled, 7);
+TEST_F(PowerCutTest, AfterAKill) {
+  Start(RecordEverything);
+  ASSERT_FALSE(HasFatalFailure());
+  CutAgain(CutKind::kKilled, 0, 11);
 }
 
 // The power goes again while the store recovers.
-TEST(PowerCutTest, AgainAfterACut) {
-  CutTwice(CutKind::kScattered, 7);
+TEST_F(PowerCutTest, AgainAfterACut) {
+  Start(RecordEverything);
+  ASSERT_FALSE(HasFatalFailure());
+  CutAgain(CutKind::kScattered, 5, 11);
+}
+
+TEST_F(PowerCutTest, Shrink) {
+  Start(RecordShrink);
+  ASSERT_FALSE(HasFatalFailure());
+  CrashOptions options;
+  options.bodies = false;
+  recording_.begin = BeginOf("expunge the rest");
+  ExpectNoLoss("shrink", Cut(options));
+}
+
+TEST_F(PowerCutTest, ShrinkAfterAKill) {
+  Start(RecordShrink);
+  ASSERT_FALSE(HasFatalFailure());
+  CutAgain(CutKind::kKilled, BeginOf("shrink"), 5);
+}
+
+TEST_F(PowerCutTest, PackRoll) {
+  Start(RecordPackRoll);
+  ASSERT_FALSE(HasFatalFailure());
+  CrashOptions options;
+  options.stride = Stride(5);
+  recording_.begin = BeginOf("roll the pack");
+  ExpectNoLoss("pack roll", Cut(options));
 }
 
 }  // namespace

@@ -73,11 +73,9 @@ void Script::Do(const std::string& name, const std::function<Status(Driver&)>& a
   if (::testing::Test::HasFatalFailure()) {
     return;
   }
-  {
-    const Observe observe(recorder_);
-    const Status status = action(driver_);
-    ASSERT_TRUE(status.ok()) << name << ": " << status.message();
-  }
+  const Observe observe(recorder_);  // reading, too, opens files that are written later
+  const Status status = action(driver_);
+  ASSERT_TRUE(status.ok()) << name << ": " << status.message();
   steps_.push_back({name, recorder_.trace.ops.size(), driver_.model});
   if (driver_.open()) {
     const auto said = ::lbox::testing::Describe(driver_.store());
@@ -164,10 +162,18 @@ Recording RecordShrink(const std::string& folder) {
   script.Do("create mailbox 2", [](Driver& d) { return d.CreateBox(2); });
   script.Do("deliver", [](Driver& d) { return d.Deliver(1, {Small(1), Large(2)}); });
   script.Do("many copies", [](Driver& d) { return d.Copy(1, 1, 1, 2, 4900); });
-  script.Do("many more copies", [](Driver& d) { return d.Copy(1, 1, 1, 2, 4900); });
+  script.Do("more copies", [](Driver& d) { return d.Copy(1, 1, 1, 2, 4900); });
+  script.Do("yet more copies", [](Driver& d) { return d.Copy(1, 1, 1, 2, 4900); });
   script.Do("expunge most", [](Driver& d) { return d.Expunge(2, 1, 4990); });
-  script.Do("expunge the rest", [](Driver& d) { return d.Expunge(2, 4991, 9800); });
-  script.Do("shrink", [](Driver& d) { return d.Maintain(true); });
+  script.Do("expunge more", [](Driver& d) { return d.Expunge(2, 4991, 9900); });
+  script.Do("expunge the rest", [](Driver& d) { return d.Expunge(2, 9901, 14690); });
+  script.Do("shrink", [](Driver& d) {
+    const auto before = d.store().GetStatus();
+    const Status status = d.Maintain(true);
+    const auto after = d.store().GetStatus();
+    EXPECT_EQ(before->generation + 1, after->generation) << before->index_bytes << ' ' << before->index_free_bytes;
+    return status;
+  });
   script.Do("deliver to the new generation", [](Driver& d) { return d.Deliver(2, {Small(3)}); });
   return script.Finish();
 }
