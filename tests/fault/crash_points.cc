@@ -159,7 +159,7 @@ CrashReport TestCrashPoints(const Recording& recording, const std::string& work,
         continue;
       }
       report.failed++;
-      if (report.failures.size() < options.max_failures) {
+      if (report.failures.size() < options.told) {
         std::string text = where;
         for (const std::string& problem : problems) {
           text += "\n  " + problem;
@@ -167,7 +167,7 @@ CrashReport TestCrashPoints(const Recording& recording, const std::string& work,
         report.failures.push_back(text);
       }
     }
-    if (options.ignored == nullptr && report.failed >= 50) {
+    if (report.failed >= options.enough) {
       break;
     }
   }

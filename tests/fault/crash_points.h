@@ -16,9 +16,10 @@ struct CrashOptions {
   size_t first = 0, stride = 1;  // of the points
   size_t afterwards =
       4;  // after every so manieth boot mail is delivered, expunged, disk freed; 0: never
-  bool bodies = true;       // every stored byte is checked
-  size_t max_failures = 5;  // then it stops
-  Disk::Ignored ignored;    // flushes that the disk does not do
+  bool bodies = true;     // every stored byte is checked
+  size_t told = 5;        // failures that are described
+  size_t enough = 50;     // failures after which it stops
+  Disk::Ignored ignored;  // flushes that the disk does not do
   std::string store = kStoreFolder;
 };
 

@@ -44,7 +44,7 @@ void MustBe(bool done, const char* what) {
 const char* CutName(CutKind kind) {
   static constexpr const char* kCutNames[] = {"all dropped",         "a prefix kept",
                                               "the last write torn", "names, no data",
-                                              "pages scattered",     "killed, not cut"};
+                                              "anything kept",       "killed, not cut"};
   return kCutNames[static_cast<size_t>(kind)];
 }
 

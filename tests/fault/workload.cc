@@ -171,7 +171,8 @@ Recording RecordShrink(const std::string& folder) {
     const auto before = d.store().GetStatus();
     const Status status = d.Maintain(true);
     const auto after = d.store().GetStatus();
-    EXPECT_EQ(before->generation + 1, after->generation) << before->index_bytes << ' ' << before->index_free_bytes;
+    EXPECT_EQ(before->generation + 1, after->generation)
+        << before->index_bytes << ' ' << before->index_free_bytes;
     return status;
   });
   script.Do("deliver to the new generation", [](Driver& d) { return d.Deliver(2, {Small(3)}); });
