@@ -9,6 +9,9 @@
 namespace lbox {
 namespace {
 
+// A killed process may leave a reader behind, which keeps freed pages from being used again.
+constexpr uint64_t kWritesBetweenReaderChecks = 16;
+
 constexpr int kMaxReopens = 20;  // each one is caused by a step that another process has made
 
 }  // namespace
@@ -136,6 +139,9 @@ Status Index::BeginTxn(bool writable, std::unique_ptr<Txn>& txn) {
   LBOX_RETURN_IF_ERROR(CheckProcess());
   for (int tries = 0; tries < kMaxReopens; tries++) {
     LBOX_RETURN_IF_ERROR(EnsureOpen());
+    if (writable && writes_++ % kWritesBetweenReaderChecks == 0) {
+      env_->CheckReaders();
+    }
     MDB_txn* raw = nullptr;
     const int rc = writable ? env_->BeginWrite(&raw) : env_->BeginRead(&raw);
     if (rc == MDB_MAP_RESIZED || rc == MDB_PANIC) {
@@ -189,7 +195,9 @@ Status Index::Write(Purpose purpose, const Work& work) {
     if (status.ok() || !map_full) {
       return status.code() == Code::kIo ? DiskFullOr(status) : status;
     }
-    LBOX_RETURN_IF_ERROR(env_->Grow());
+    if (env_->CheckReaders() == 0) {
+      LBOX_RETURN_IF_ERROR(env_->Grow());
+    }  // else a dead reader has kept free pages from being used
   }
 }
 

@@ -76,6 +76,7 @@ class Index {
   CurrentFile current_;
   std::unique_ptr<IndexEnv> env_;
   MetaRow last_meta_;
+  uint64_t writes_ = 0;
   std::set<std::pair<FileKind, uint64_t>> gone_;
 };
 

@@ -302,9 +302,9 @@ uint64_t IndexEnv::UntakenPages(bool for_saves) const {
   return pages > taken ? pages - taken : 0;
 }
 
-void IndexEnv::CheckReaders() {
+int IndexEnv::CheckReaders() {
   int dead = 0;
-  mdb_reader_check(env_, &dead);
+  return mdb_reader_check(env_, &dead) == 0 ? dead : 0;
 }
 
 Status IndexEnv::Flush() {

@@ -82,7 +82,8 @@ class IndexEnv {
   // Pages that the file may still grow by: within the map, or within what saves may use of it.
   [[nodiscard]] uint64_t UntakenPages(bool for_saves) const;
   [[nodiscard]] uint64_t TakenPages() const;
-  void CheckReaders();
+  // Clears what killed processes left in the reader table; how many.
+  int CheckReaders();
   // After a commit: makes the file as long as LMDB believes it is (see storage/index_file.h).
   void Extend();
   // Durable after this: everything committed (only needed where options.sync did not see to it).

@@ -71,7 +71,7 @@ class Copier {
     return {};
   }
   Status Commit() {
-    const Status status = txn_->Commit();
+    Status status = txn_->Commit();
     txn_.reset();
     return status;
   }
@@ -83,7 +83,7 @@ class Copier {
 
 Status Remove(Env& env, const std::string& path) {
   for (const char* suffix : {"", "-lock"}) {
-    const Status status = env.Unlink(path + suffix);
+    Status status = env.Unlink(path + suffix);
     if (!status.ok() && status.code() != Code::kNotFound) {
       return status;
     }

@@ -51,7 +51,7 @@ Status PackFiles::DropRemoved(Txn& txn) {
   }
   seen_transaction_ = txn.meta.transaction;
   for (auto it = open_.begin(); it != open_.end();) {
-    const Status status = txn.GetPack(it->first).status();
+    Status status = txn.GetPack(it->first).status();
     if (!status.ok() && status.code() != Code::kNotFound) {
       return status;
     }

@@ -82,7 +82,7 @@ class Reclaim {
   Status Run(const std::vector<Victim>& victims) {
     Status damage;
     for (const Victim& victim : victims) {
-      const Status status = FindLive(victim.id);
+      Status status = FindLive(victim.id);
       if (status.code() == Code::kCorruption) {
         store_.upkeep.damaged_packs.insert(victim.id);
         damage = status;
@@ -230,8 +230,7 @@ class Reclaim {
     placed_ = txn.meta.next_pack_id++;
     const std::string path = store_.packs.PackPath(placed_);
     store_.packs.Forget(placed_);
-    if (const Status status = store_.env.Unlink(path);
-        !status.ok() && status.code() != Code::kNotFound) {
+    if (Status status = store_.env.Unlink(path); !status.ok() && status.code() != Code::kNotFound) {
       return status;
     }
     LBOX_RETURN_IF_ERROR(store_.env.Link(tmp_path_, path));

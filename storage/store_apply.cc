@@ -14,9 +14,13 @@ namespace {
 
 constexpr uint32_t kFewestRows = 16;
 
-bool HasExpunge(std::span<const Change> changes) {
-  return std::any_of(changes.begin(), changes.end(),
-                     [](const Change& change) { return change.kind == Change::Kind::kExpunge; });
+// Changes that need no room once they are done. Flags are among them: a client that wants to delete
+// sets \Deleted first.
+bool TakesNoRoom(std::span<const Change> changes) {
+  return std::all_of(changes.begin(), changes.end(), [](const Change& change) {
+    return change.kind == Change::Kind::kExpunge || change.kind == Change::Kind::kFlags ||
+           change.kind == Change::Kind::kKeywordRemove;
+  });
 }
 
 // Where in a list of changes the next transaction goes on.
@@ -61,7 +65,7 @@ Status InSteps(const std::function<Result<bool>(uint32_t budget)>& step) {
 
 Result<ApplyResult> Store::Apply(const Guid& mailbox, std::span<const Change> changes) {
   StoreImpl& store = StoreImpl::Of(*this);
-  const bool deletion = HasExpunge(changes);
+  const bool no_room = TakesNoRoom(changes);
   ApplyResult result;
   Position position;
   const auto step = [&](uint32_t budget) -> Result<bool> {
@@ -78,7 +82,7 @@ Result<ApplyResult> Store::Apply(const Guid& mailbox, std::span<const Change> ch
       expunged = writer.expunged();
       return {};
     };
-    LBOX_RETURN_IF_ERROR(deletion ? store.WriteDeletion(work) : store.Write(Purpose::kSave, work));
+    LBOX_RETURN_IF_ERROR(no_room ? store.WriteDeletion(work) : store.Write(Purpose::kSave, work));
     position = reached;
     result.expunged += expunged;
     return position.change == changes.size();

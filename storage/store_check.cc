@@ -19,6 +19,7 @@ class Checker {
   Status Index(Txn& txn) {
     LBOX_RETURN_IF_ERROR(txn.ForEachMailbox(
         [&](uint32_t id, const MailboxRow& row) { return Mailbox(txn, id, row); }));
+    Expect("mailboxes by GUID", txn.CountMailboxGuids(), report_.mailboxes);
     LBOX_RETURN_IF_ERROR(Extras(txn));
     LBOX_RETURN_IF_ERROR(Bodies(txn));
     LBOX_RETURN_IF_ERROR(Packs(txn));

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "storage/status_macros.h"
 
@@ -64,14 +65,14 @@ StoreLock::Held& StoreLock::Held::operator=(Held&& other) noexcept {
 }
 
 void StoreLock::Held::Release() {
-  if (lock_ != nullptr) {
+  if (lock_ != nullptr && lock_->pid_ == getpid()) {
     (lock_->*release_)();
-    lock_ = nullptr;
   }
+  lock_ = nullptr;
 }
 
 StoreLock::StoreLock(std::unique_ptr<File> file, std::string path)
-    : file_(std::move(file)), path_(std::move(path)) {}
+    : file_(std::move(file)), path_(std::move(path)), pid_(getpid()) {}
 
 Status StoreLock::Wait(int operation) {
   return Poll("flock(" + path_ + ") failed",

@@ -22,6 +22,8 @@
 #include <memory>
 #include <string>
 
+#include <sys/types.h>
+
 #include "storage/env.h"
 #include "storage/status.h"
 
@@ -71,6 +73,8 @@ class StoreLock {
 
   const std::unique_ptr<File> file_;
   const std::string path_;
+  // A forked child has the same open file: what it unlocked would be unlocked for its parent.
+  const pid_t pid_;
   int shared_ = 0;
   bool exclusive_ = false;
 };

@@ -148,9 +148,11 @@ Status Store::CreateMailbox(const MailboxCreate& create) {
   });
 }
 
+// What must be raised before an expunge can be told to clients must be possible whenever an expunge
+// is.
 Status Store::UpdateMailbox(const Guid& mailbox, const MailboxUpdate& update) {
-  return StoreImpl::Of(*this).Write(Purpose::kSave,
-                                    [&](Txn& txn) { return lbox::Update(txn, mailbox, update); });
+  return StoreImpl::Of(*this).WriteDeletion(
+      [&](Txn& txn) { return lbox::Update(txn, mailbox, update); });
 }
 
 }  // namespace lbox

@@ -110,12 +110,13 @@ Result<StoreStatus> Store::GetStatus() {
   status.generation = store.index->generation();
   status.map_bytes = index.map_bytes();
   status.map_limit_bytes = index.MapLimit();
-  LBOX_ASSIGN_OR_RETURN(const FileInfo file, store.env.Stat(index.path()));
-  status.index_bytes = file.size;
+  // Another process may have shrunk it by now.
+  const auto file = store.env.Stat(index.path());
+  status.index_bytes = file.ok() ? file->size : index.TakenPages() * index.page_bytes();
   for (const char* directory : {"", "/p", "/l", "/tmp"}) {
-    const std::string path = store.folder + directory;
+    const std::string path = store.folder + directory + "/";
     LBOX_RETURN_IF_ERROR(store.env.List(path, [&](const std::string& name) {
-      const auto info = store.env.Stat(path + "/" + name);
+      const auto info = store.env.Stat(path + name);
       if (info.ok() && !info->directory) {
         status.allocated_bytes += info->allocated;
       }

@@ -25,6 +25,7 @@ std::optional<uint64_t> IdOf(std::string_view name, size_t digits) {
 // Unlinks what `superfluous` says in a directory.
 template <typename Predicate>
 Status Clear(Env& env, const std::string& directory, Predicate superfluous) {
+  const std::string prefix = directory + "/";
   std::vector<std::string> names;
   LBOX_RETURN_IF_ERROR(env.List(directory, [&](const std::string& name) {
     if (superfluous(name)) {
@@ -32,7 +33,7 @@ Status Clear(Env& env, const std::string& directory, Predicate superfluous) {
     }
   }));
   for (const std::string& name : names) {
-    Status status = env.Unlink(directory + "/" + name);
+    Status status = env.Unlink(prefix + name);
     if (!status.ok() && status.code() != Code::kNotFound) {
       return status;
     }

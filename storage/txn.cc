@@ -245,6 +245,12 @@ Status Txn::DeleteMailboxGuid(const Guid& guid) {
   return Delete(tables().mailbox_guid, Val(guid.bytes), "mailbox_guid", false);
 }
 
+uint64_t Txn::CountMailboxGuids() {
+  MDB_stat stat{};
+  mdb_stat(txn_, tables().mailbox_guid, &stat);
+  return stat.ms_entries;
+}
+
 Status Txn::DeleteMailbox(uint32_t id) {
   LBOX_RETURN_IF_ERROR(Delete(tables().mailbox_cold, Val(BigKey(id)), "mailbox_cold", false));
   return Delete(tables().mailbox, Val(BigKey(id)), "mailbox", false);

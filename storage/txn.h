@@ -69,6 +69,7 @@ class Txn {
   Status PutCold(uint32_t id, const MailboxCold& cold);
   Status PutMailboxGuid(const Guid& guid, uint32_t id);
   Status DeleteMailboxGuid(const Guid& guid);
+  uint64_t CountMailboxGuids();
   Status DeleteMailbox(uint32_t id);  // its row and cold row
   Status ForEachMailbox(const std::function<Status(uint32_t id, const MailboxRow&)>& visit);
 

@@ -363,5 +363,80 @@ TEST_F(StoreProcessesTest, KilledWritersLoseNothingAcknowledged) {
   }
 }
 
+// A session that idles, and one that was killed while it read, must not make the index grow: what
+// they saw last would keep every page freed since from being used again.
+class StoreReadersTest : public StoreProcessesTest {
+ protected:
+  void SetUp() override {
+    StoreProcessesTest::SetUp();
+    store_ = MustOpen(options_);
+    for (uint64_t number = 1; number <= 100; number++) {
+      ASSERT_TRUE(SaveNumber(*store_, shared_, number).ok());
+    }
+    ASSERT_EQ(pipe(ready_), 0);
+    ASSERT_EQ(pipe(go_), 0);
+  }
+  void TearDown() override {
+    for (const int end : {ready_[0], ready_[1], go_[0], go_[1]}) {
+      close(end);
+    }
+  }
+  // In the child: says that it is there, and waits.
+  void Wait() {
+    char byte = 'x';
+    EXPECT_EQ(write(ready_[1], &byte, 1), 1);
+    EXPECT_EQ(read(go_[0], &byte, 1), 1);
+  }
+  void AwaitChild() {
+    char byte = 0;
+    ASSERT_EQ(read(ready_[0], &byte, 1), 1);
+  }
+  void ExpectNoGrowth() {
+    const uint64_t before = store_->GetStatus()->index_bytes;
+    for (uint32_t i = 0; i < 1000; i++) {
+      const Change change = AddFlags(1 + i % 100, 1 + i % 100, static_cast<uint8_t>(1 + i / 100));
+      ASSERT_TRUE(store_->Apply(shared_, {&change, 1}).ok());
+    }
+    EXPECT_LE(store_->GetStatus()->index_bytes, 2 * before + 256 * 1024);
+  }
+
+  std::shared_ptr<Store> store_;
+  int ready_[2], go_[2];
+};
+
+TEST_F(StoreReadersTest, IdleSession) {
+  store_.reset();
+  Children children;
+  children.Start([&] {
+    const auto store = MustOpen(options_);
+    EXPECT_EQ(store->GetMailbox(shared_)->messages, 100u);
+    EXPECT_TRUE(LoadText(*store, shared_, 1).ok());
+    Wait();
+    EXPECT_EQ(store->GetMailbox(shared_)->messages, 100u);
+  });
+  AwaitChild();
+  store_ = MustOpen(options_);
+  ExpectNoGrowth();
+  EXPECT_EQ(write(go_[1], "x", 1), 1);
+  children.JoinAll();
+}
+
+TEST_F(StoreReadersTest, KilledWhileReading) {
+  store_.reset();
+  Children children;
+  const pid_t child = children.Start([&] {
+    const auto store = MustOpen(options_);
+    (void)store->Scan(shared_, 1, UINT32_MAX, [&](const Message&, const MessageExtra*) {
+      Wait();
+      return true;
+    });
+  });
+  AwaitChild();
+  // Open already when the reader dies: opening would clear its slot.
+  store_ = MustOpen(options_);
+  children.Kill(child);
+  ExpectNoGrowth();
+}
+
 }  // namespace
 }  // namespace lbox

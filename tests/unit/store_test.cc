@@ -131,6 +131,95 @@ TEST_F(StoreTest, CopySharesTheBody) {
   EXPECT_EQ(status->mailboxes, 0u);
 }
 
+// More than memory or one pack takes: staged to a file, and spread over packs, in one transaction.
+TEST_F(StoreTest, BatchLargerThanAPack) {
+  std::vector<std::unique_ptr<StagedBody>> bodies;
+  std::vector<NewMessage> messages(600);
+  for (size_t i = 0; i < messages.size(); i++) {
+    bodies.push_back(std::move(Stage(*store_, Noise(60000, i)).value()));
+    messages[i].staged = bodies.back().get();
+  }
+  ASSERT_TRUE(store_->Save(box_, 1, messages, {}).ok());
+  bodies.clear();
+  EXPECT_EQ(Names(folder_ / "store/p").size(), 2u);
+  Reopen();
+  for (uint32_t uid = 1; uid <= messages.size(); uid += 7) {
+    EXPECT_TRUE(LoadText(*store_, box_, uid).value() == Noise(60000, uid - 1)) << uid;
+  }
+}
+
+TEST_F(StoreTest, UidsAreAssignedAsDovecotDoes) {
+  const auto body = Stage(*store_, "Subject: x\r\n\r\n");
+  const auto save = [&](uint32_t min_uid, std::vector<uint32_t> wanted) -> std::vector<uint32_t> {
+    std::vector<NewMessage> messages(wanted.size());
+    for (size_t i = 0; i < wanted.size(); i++) {
+      messages[i].staged = body->get();
+      messages[i].wanted_uid = wanted[i];
+    }
+    const auto result = store_->Save(box_, min_uid, messages, {});
+    EXPECT_TRUE(result.ok()) << result.status().message();
+    std::vector<uint32_t> uids;
+    for (const NewMessage& message : messages) {
+      uids.push_back(message.uid);
+    }
+    return uids;
+  };
+  using List = std::vector<uint32_t>;
+  EXPECT_EQ(save(1, {0, 0}), (List{1, 2}));
+  EXPECT_EQ(save(10, {0}), (List{10}));
+  EXPECT_EQ(save(1, {0, 20, 0}), (List{21, 20, 22}));
+  EXPECT_EQ(save(1, {5, 0}), (List{23, 24})) << "a UID that is too low is not kept";
+  EXPECT_EQ(save(1, {40, 30, 0}), (List{40, 30, 41}));
+  EXPECT_EQ(store_->GetMailbox(box_)->next_uid, 42u);
+  NewMessage twice[2];
+  twice[0].staged = twice[1].staged = body->get();
+  twice[0].wanted_uid = twice[1].wanted_uid = 50;
+  EXPECT_EQ(store_->Save(box_, 1, twice, {}).status().code(), Code::kInvalid);
+  twice[0].wanted_uid = UINT32_MAX;
+  twice[1].wanted_uid = 0;
+  EXPECT_EQ(store_->Save(box_, 1, twice, {}).status().code(), Code::kInvalid);
+  EXPECT_EQ(store_->GetMailbox(box_)->next_uid, 42u);
+  EXPECT_EQ(Uids(box_).size(), 11u);
+}
+
+TEST_F(StoreTest, WrongCallsAreRefused) {
+  NewMessage neither;
+  EXPECT_EQ(store_->Save(box_, 1, {&neither, 1}, {}).status().code(), Code::kInvalid);
+  EXPECT_EQ(store_->Save(MakeGuid(77), 1, {}, {}).status().code(), Code::kNotFound);
+  EXPECT_EQ(store_->Apply(MakeGuid(77), {}).status().code(), Code::kNotFound);
+  EXPECT_EQ(store_->Lookup(box_, 1).status().code(), Code::kNotFound);
+  EXPECT_EQ(store_->DeleteMailbox(MakeGuid(77)).code(), Code::kNotFound);
+  MailboxUpdate update;
+  update.guid = box_;
+  const Guid other = MustCreate(*store_, 2);
+  EXPECT_EQ(store_->UpdateMailbox(other, update).code(), Code::kInvalid);
+  MailboxCreate create;
+  create.guid = MakeGuid(5);
+  EXPECT_EQ(store_->CreateMailbox(create).code(), Code::kInvalid) << "no UIDVALIDITY";
+}
+
+TEST_F(StoreTest, MailboxValuesOnlyRise) {
+  MailboxUpdate update;
+  update.min_next_uid = 10;
+  update.min_first_recent_uid = 5;
+  update.min_modseq_ceiling = 1000;
+  update.guid = MakeGuid(9);
+  update.uid_validity = 4711;
+  ASSERT_TRUE(store_->UpdateMailbox(box_, update).ok());
+  EXPECT_EQ(store_->GetMailbox(box_).status().code(), Code::kNotFound);
+  update = {};
+  update.min_next_uid = 3;
+  update.min_modseq_ceiling = 7;
+  ASSERT_TRUE(store_->UpdateMailbox(MakeGuid(9), update).ok());
+  const auto info = store_->GetMailbox(MakeGuid(9));
+  ASSERT_TRUE(info.ok());
+  EXPECT_EQ(info->next_uid, 10u);
+  EXPECT_EQ(info->first_recent_uid, 5u);
+  EXPECT_EQ(info->modseq_ceiling, 1000u);
+  EXPECT_EQ(info->uid_validity, 4711u);
+  EXPECT_EQ(info->change, 2u);
+}
+
 TEST_F(StoreTest, OneStorePerProcess) {
   const auto second = MustOpen(OptionsFor(folder_ / "store/"));
   EXPECT_EQ(second, store_);

@@ -41,9 +41,9 @@ class StoreUpkeepTest : public ::testing::Test {
       ASSERT_EQ(*uid, saved_);
     }
   }
-  // An index of some 3 MB, most of it free.
+  // An index of some 1.5 MB, most of it free.
   void FillIndex() {
-    std::vector<NewMessage> messages(20000);
+    std::vector<NewMessage> messages(11000);
     auto body = std::move(Stage(*store_, "Subject: tiny\r\n\r\n").value());
     for (NewMessage& message : messages) {
       message.staged = body.get();
