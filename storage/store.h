@@ -1,12 +1,14 @@
 // The message store of one mail user: mailboxes, messages, bodies.
 //
-// Ownership: Store::Open returns a shared handle; within one process every opening of the same store (by device and inode of its
-// `lock` file) gives the same Store, because one LMDB environment must never be opened twice in a process.
-// Processes: any number may use one store at once. Threads: one thread per process. Never carried across fork().
-// Privileges: every call that touches files must run with the effective uid that opened the store; destruction needs none.
-// Failure: each call returns a Status or Result; after any failure the store is as before the call (kAborted: try again).
-// Crash rule: when Save, Apply, CreateMailbox, UpdateMailbox or DeleteMailbox has returned ok, its effect is on disk
-// (StoreOptions::sync == kNever excepted). What was not acknowledged is absent or whole.
+// Ownership: Store::Open returns a shared handle; within one process every opening of the same
+// store (by device and inode of its `lock` file) gives the same Store, because one LMDB environment
+// must never be opened twice in a process. Processes: any number may use one store at once.
+// Threads: one thread per process. Never carried across fork(). Privileges: every call that touches
+// files must run with the effective uid that opened the store; destruction needs none. Failure:
+// each call returns a Status or Result; after any failure the store is as before the call
+// (kAborted: try again). Crash rule: when Save, Apply, CreateMailbox, UpdateMailbox or
+// DeleteMailbox has returned ok, its effect is on disk (StoreOptions::sync == kNever excepted).
+// What was not acknowledged is absent or whole.
 #pragma once
 
 #include <array>
@@ -28,15 +30,17 @@ namespace lbox {
 class Env;
 
 struct StoreOptions {
-  std::string path;            // directory of the store; absolute, or as seen inside a chroot
-  bool create = true;          // make it when missing
-  bool allow_fuse = false;     // FUSE file systems are refused unless set
-  bool sync = true;            // false: no flush at all (Dovecot's mail_fsync=never); unclean boot may lose the store's newest changes
-  uint32_t mode = 0600;        // of files; directories get the matching search bits
-  int64_t gid = -1;            // group for new files, -1: leave
-  int compression_level = 3;   // zstd level, 1..19
-  uint64_t max_map_bytes = 0;  // limit on the index map; 0: from RLIMIT_AS and what the process already uses
-  Env* env = nullptr;          // file system seam; nullptr: the real one. Must outlive the store.
+  std::string path;         // directory of the store; absolute, or as seen inside a chroot
+  bool create = true;       // make it when missing
+  bool allow_fuse = false;  // FUSE file systems are refused unless set
+  bool sync = true;  // false: no flush at all (Dovecot's mail_fsync=never); unclean boot may lose
+                     // the store's newest changes
+  uint32_t mode = 0600;       // of files; directories get the matching search bits
+  int64_t gid = -1;           // group for new files, -1: leave
+  int compression_level = 3;  // zstd level, 1..19
+  uint64_t max_map_bytes =
+      0;  // limit on the index map; 0: from RLIMIT_AS and what the process already uses
+  Env* env = nullptr;  // file system seam; nullptr: the real one. Must outlive the store.
 };
 
 class Store : public std::enable_shared_from_this<Store> {
@@ -46,46 +50,56 @@ class Store : public std::enable_shared_from_this<Store> {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // --- mailboxes; keyed by GUID, the name is only remembered -------------------------------------------------------------------
-  Result<MailboxInfo> GetMailbox(const Guid& mailbox);          // kNotFound
+  // --- mailboxes; keyed by GUID, the name is only remembered
+  // -------------------------------------------------------------------
+  Result<MailboxInfo> GetMailbox(const Guid& mailbox);  // kNotFound
   Result<std::vector<MailboxInfo>> ListMailboxes();
-  // Creates it with these values (uid_validity and next_uid >= 1 must be set); when the GUID exists already: kInvalid.
+  // Creates it with these values (uid_validity and next_uid >= 1 must be set); when the GUID exists
+  // already: kInvalid.
   Status CreateMailbox(const MailboxCreate& create);
   Status UpdateMailbox(const Guid& mailbox, const MailboxUpdate& update);
-  // Removes the mailbox and all its messages; in steps of at most kBatchRows rows, the mailbox row last. kNotFound when absent.
+  // Removes the mailbox and all its messages; in steps of at most kBatchRows rows, the mailbox row
+  // last. kNotFound when absent.
   Status DeleteMailbox(const Guid& mailbox);
 
-  // --- reading messages --------------------------------------------------------------------------------------------------------
-  Result<Message> Lookup(const Guid& mailbox, uint32_t uid);    // kNotFound: no such mailbox or UID
+  // --- reading messages
+  // --------------------------------------------------------------------------------------------------------
+  Result<Message> Lookup(const Guid& mailbox, uint32_t uid);  // kNotFound: no such mailbox or UID
   // How many messages of the store share this one's body. kNotFound as Lookup.
   Result<uint32_t> References(const Guid& mailbox, uint32_t uid);
   // What did not fit in the row; an empty MessageExtra when there is none.
   Result<MessageExtra> LookupExtra(const Guid& mailbox, uint32_t uid);
-  // Calls visit for each message with first_uid <= uid <= last_uid in ascending order inside one read transaction, with the extra
-  // values when it has any, until visit returns false. visit must not call back into the store.
+  // Calls visit for each message with first_uid <= uid <= last_uid in ascending order inside one
+  // read transaction, with the extra values when it has any, until visit returns false. visit must
+  // not call back into the store.
   Status Scan(const Guid& mailbox, uint32_t first_uid, uint32_t last_uid,
               const std::function<bool(const Message&, const MessageExtra*)>& visit);
-  // The stored body. kNotFound: expunged. kCorruption: damaged or missing on disk (message names file, mailbox, UID).
+  // The stored body. kNotFound: expunged. kCorruption: damaged or missing on disk (message names
+  // file, mailbox, UID).
   Result<std::unique_ptr<BodyReader>> OpenBody(const Guid& mailbox, uint32_t uid);
   // The body of a message staged but not saved yet.
   Result<std::unique_ptr<BodyReader>> OpenStaged(const StagedBody& staged);
 
-  // --- writing -----------------------------------------------------------------------------------------------------------------
+  // --- writing
+  // -----------------------------------------------------------------------------------------------------------------
   // Starts a new body; compresses as data comes, in memory up to 128 KiB compressed, then in tmp/.
   Result<std::unique_ptr<BodyWriter>> NewBody();
-  // One transaction: first `changes`, then all `messages` (staged or copied), UIDs assigned by the rule in types.h;
-  // sets NewMessage::uid of each. An empty batch is allowed.
-  Result<SaveResult> Save(const Guid& mailbox, uint32_t min_uid, std::span<NewMessage> messages, std::span<const Change> changes);
-  // Applies in order; idempotent; UIDs that do not exist are passed over. Commits at least every kBatchRows rows; an error may
-  // leave a prefix applied.
+  // One transaction: first `changes`, then all `messages` (staged or copied), UIDs assigned by the
+  // rule in types.h; sets NewMessage::uid of each. An empty batch is allowed.
+  Result<SaveResult> Save(const Guid& mailbox, uint32_t min_uid, std::span<NewMessage> messages,
+                          std::span<const Change> changes);
+  // Applies in order; idempotent; UIDs that do not exist are passed over. Commits at least every
+  // kBatchRows rows; an error may leave a prefix applied.
   Result<ApplyResult> Apply(const Guid& mailbox, std::span<const Change> changes);
 
-  // --- upkeep ------------------------------------------------------------------------------------------------------------------
+  // --- upkeep
+  // ------------------------------------------------------------------------------------------------------------------
   // True when there is dead space or leftover files worth a Maintain call. Cheap (no system call).
   bool WantsMaintenance();
-  // Frees disk: unlinks what was deleted, rewrites packs with too much dead space, shrinks the index. Stops after about `budget`
-  // (one pack is the smallest step), at once with zero; returns whether more remains. `exhaustive` lowers the thresholds to "any
-  // dead byte" (doveadm purge) and sweeps files that no row names.
+  // Frees disk: unlinks what was deleted, rewrites packs with too much dead space, shrinks the
+  // index. Stops after about `budget` (one pack is the smallest step), at once with zero; returns
+  // whether more remains. `exhaustive` lowers the thresholds to "any dead byte" (doveadm purge) and
+  // sweeps files that no row names.
   Result<bool> Maintain(std::chrono::milliseconds budget, bool exhaustive = false);
   Result<StoreStatus> GetStatus();
 

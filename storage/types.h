@@ -11,7 +11,8 @@ namespace lbox {
 
 class StagedBody;
 
-inline constexpr uint32_t kBatchRows = 5000;  // rows changed per transaction by Apply: copy-on-write otherwise doubles the index
+inline constexpr uint32_t kBatchRows =
+    5000;  // rows changed per transaction by Apply: copy-on-write otherwise doubles the index
 
 struct Guid {
   std::array<uint8_t, 16> bytes{};
@@ -26,17 +27,20 @@ enum class Cause : uint8_t { kUnknown = 0, kDelivered = 1, kImap = 2, kCopy = 3,
 
 struct MailboxInfo {
   Guid guid;
-  std::string name;                   // full storage name at the last create or rename
+  std::string name;  // full storage name at the last create or rename
   uint32_t uid_validity = 0;
   uint32_t next_uid = 1;
   uint32_t first_recent_uid = 1;
-  uint64_t modseq_ceiling = 0;        // no modseq above this was ever shown to a client
-  uint64_t change = 0;                // grows with every transaction that changed messages, GUID, UIDVALIDITY or next UID
-  std::vector<std::string> keywords;  // bit i of Message::keyword_bits and number i in MessageExtra::keywords is keywords[i]
+  uint64_t modseq_ceiling = 0;  // no modseq above this was ever shown to a client
+  uint64_t change =
+      0;  // grows with every transaction that changed messages, GUID, UIDVALIDITY or next UID
+  std::vector<std::string> keywords;  // bit i of Message::keyword_bits and number i in
+                                      // MessageExtra::keywords is keywords[i]
   uint64_t messages = 0;
-  uint64_t physical_bytes = 0;        // as saved
-  uint64_t virtual_bytes = 0;         // with every line ending CRLF
-  uint64_t stored_bytes = 0;          // compressed, records included; a body shared by COPY counts in each mailbox
+  uint64_t physical_bytes = 0;  // as saved
+  uint64_t virtual_bytes = 0;   // with every line ending CRLF
+  uint64_t stored_bytes =
+      0;  // compressed, records included; a body shared by COPY counts in each mailbox
 };
 
 struct MailboxCreate {
@@ -68,7 +72,8 @@ struct Message {
   uint32_t virtual_size = 0;   // bytes with every line ending CRLF
   uint32_t retrieved = 0;      // when POP3 fetched it whole, seconds since 1970 UTC; 0: never
   uint32_t keyword_bits = 0;   // the first 32 keywords of the mailbox
-  uint8_t flags = 0;           // \Answered 0x01 \Flagged 0x02 \Deleted 0x04 \Seen 0x08 \Draft 0x10 (Dovecot's enum mail_flags); \Recent never
+  uint8_t flags = 0;           // \Answered 0x01 \Flagged 0x02 \Deleted 0x04 \Seen 0x08 \Draft 0x10
+                               // (Dovecot's enum mail_flags); \Recent never
   Cause cause = Cause::kUnknown;
   bool has_extra = false;
 };
@@ -100,9 +105,11 @@ struct NewMessage {
   uint32_t uid = 0;  // out
 };
 
-// UIDs of a batch: first = max(min_uid, the mailbox's next UID); next = the higher of first and every wanted_uid + 1. A wanted_uid
-// >= first is kept, each other message gets next++, in order: what Dovecot's mail_index_append_finish_uids(first) does, so that the
-// caller's index agrees. Sets `uid` of each; returns first. The mailbox's next UID is afterwards the highest uid + 1.
+// UIDs of a batch: first = max(min_uid, the mailbox's next UID); next = the higher of first and
+// every wanted_uid + 1. A wanted_uid
+// >= first is kept, each other message gets next++, in order: what Dovecot's
+// mail_index_append_finish_uids(first) does, so that the caller's index agrees. Sets `uid` of each;
+// returns first. The mailbox's next UID is afterwards the highest uid + 1.
 
 struct Change {
   enum class Kind : uint8_t { kFlags, kKeywordAdd, kKeywordRemove, kExpunge, kPop3Uidl };
@@ -115,7 +122,7 @@ struct Change {
 struct SaveResult {
   uint32_t first_uid = 0;  // see above
   uint32_t uid_validity = 0;
-  uint64_t change = 0;     // the mailbox's change counter after the transaction
+  uint64_t change = 0;  // the mailbox's change counter after the transaction
 };
 
 struct ApplyResult {
