@@ -51,7 +51,6 @@ class Store : public std::enable_shared_from_this<Store> {
   Store& operator=(const Store&) = delete;
 
   // --- mailboxes; keyed by GUID, the name is only remembered
-  // -------------------------------------------------------------------
   Result<MailboxInfo> GetMailbox(const Guid& mailbox);  // kNotFound
   Result<std::vector<MailboxInfo>> ListMailboxes();
   // Creates it with these values (uid_validity and next_uid >= 1 must be set); when the GUID exists
@@ -63,7 +62,6 @@ class Store : public std::enable_shared_from_this<Store> {
   Status DeleteMailbox(const Guid& mailbox);
 
   // --- reading messages
-  // --------------------------------------------------------------------------------------------------------
   Result<Message> Lookup(const Guid& mailbox, uint32_t uid);  // kNotFound: no such mailbox or UID
   // How many messages of the store share this one's body. kNotFound as Lookup.
   Result<uint32_t> References(const Guid& mailbox, uint32_t uid);
@@ -81,7 +79,6 @@ class Store : public std::enable_shared_from_this<Store> {
   Result<std::unique_ptr<BodyReader>> OpenStaged(const StagedBody& staged);
 
   // --- writing
-  // -----------------------------------------------------------------------------------------------------------------
   // Starts a new body; compresses as data comes, in memory up to 128 KiB compressed, then in tmp/.
   Result<std::unique_ptr<BodyWriter>> NewBody();
   // One transaction: first `changes`, then all `messages` (staged or copied), UIDs assigned by the
@@ -93,7 +90,6 @@ class Store : public std::enable_shared_from_this<Store> {
   Result<ApplyResult> Apply(const Guid& mailbox, std::span<const Change> changes);
 
   // --- upkeep
-  // ------------------------------------------------------------------------------------------------------------------
   // True when there is dead space or leftover files worth a Maintain call. Cheap (no system call).
   bool WantsMaintenance();
   // Frees disk: unlinks what was deleted, rewrites packs with too much dead space, shrinks the
