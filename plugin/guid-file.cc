@@ -25,7 +25,9 @@ bool parse(const std::string& text, lbox::Guid* guid_r) {
   return true;
 }
 
-lbox::Status write_durably(struct mailbox* box, const std::string& dir, const std::string& text) {
+// kAborted when `replace` is false and there is such a file already.
+lbox::Status write_durably(struct mailbox* box, const std::string& dir, const std::string& text,
+                           bool replace) {
   lbox::Env* env = lbox::Env::Default();
   const struct mailbox_permissions* perm = mailbox_get_permissions(box);
   const std::string path = dir + "/" + kFileName;
@@ -43,8 +45,16 @@ lbox::Status write_durably(struct mailbox* box, const std::string& dir, const st
   if (auto status = (*file)->Sync(); !status.ok()) {
     return status;
   }
-  if (auto status = env->Rename(temp, path); !status.ok()) {
-    return status;
+  if (replace) {
+    if (auto status = env->Rename(temp, path); !status.ok()) {
+      return status;
+    }
+  } else {
+    const lbox::Status linked = env->Link(temp, path);
+    (void)env->Unlink(temp);
+    if (!linked.ok()) {
+      return linked;
+    }
   }
   return env->SyncDirectory(dir);  // durable after this: the directory belongs to this mailbox
 }
@@ -82,6 +92,19 @@ int lbox_guid_file_write(struct mailbox* box, const lbox::Guid& guid) {
   if (layout_is_index(box)) {
     return 0;
   }
-  const lbox::Status status = write_durably(box, mailbox_get_path(box), lbox::ToHex(guid) + "\n");
+  const lbox::Status status =
+      write_durably(box, mailbox_get_path(box), lbox::ToHex(guid) + "\n", true);
+  return status.ok() ? 0 : lbox_fail(box->storage, box->event, status);
+}
+
+int lbox_guid_file_claim(struct mailbox* box, lbox::Guid* guid) {
+  if (layout_is_index(box)) {
+    return 0;
+  }
+  const lbox::Status status =
+      write_durably(box, mailbox_get_path(box), lbox::ToHex(*guid) + "\n", false);
+  if (status.code() == lbox::Code::kAborted) {
+    return lbox_guid_file_read(box, guid) > 0 ? 0 : -1;
+  }
   return status.ok() ? 0 : lbox_fail(box->storage, box->event, status);
 }

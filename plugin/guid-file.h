@@ -12,3 +12,5 @@
 int lbox_guid_file_read(struct mailbox* box, lbox::Guid* guid_r);
 // Returns 0, or -1 on error (set on the storage).
 int lbox_guid_file_write(struct mailbox* box, const lbox::Guid& guid);
+// The same for a new mailbox; when another process was first, its GUID is given back instead.
+int lbox_guid_file_claim(struct mailbox* box, lbox::Guid* guid);

@@ -79,12 +79,17 @@ int create_indexes(struct lbox_mailbox* mbox, const struct mailbox_update* updat
   }
   if (update != nullptr && !guid_128_is_empty(update->mailbox_guid)) {
     guid = lbox_guid_from(update->mailbox_guid);
+    if (lbox_guid_file_write(box, guid) < 0) {
+      return -1;
+    }
   } else if (ret == 0) {
     guid_128_t generated;
     guid_128_generate(generated);
     guid = lbox_guid_from(generated);
-  }
-  if (lbox_guid_file_write(box, guid) < 0) {
+    if (lbox_guid_file_claim(box, &guid) < 0) {
+      return -1;
+    }
+  } else if (lbox_guid_file_write(box, guid) < 0) {  // found in the index alone, perhaps
     return -1;
   }
   mbox->state->guid = guid;

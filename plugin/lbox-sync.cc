@@ -374,9 +374,14 @@ int lbox_sync_create(struct lbox_mailbox* mbox, const lbox::MailboxCreate& creat
   with_reserve.modseq_ceiling += kModseqStep;
   lbox::Store& store = lbox_store(mbox);
   lbox::Status status = store.GetMailbox(create.guid).status();
-  const bool existed = status.ok();
+  bool existed = status.ok();
   if (status.code() == lbox::Code::kNotFound) {
     status = store.CreateMailbox(with_reserve);
+    // Where indexes are in memory, no index log's lock keeps another process from being first.
+    if (status.code() == lbox::Code::kInvalid && store.GetMailbox(create.guid).ok()) {
+      status = lbox::Status();
+      existed = true;
+    }
   }
   lbox::MailboxInfo info;
   int ret = -1;
