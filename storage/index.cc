@@ -170,6 +170,17 @@ Status Index::Read(const Work& work) {
   return work(*txn);
 }
 
+// A commit that failed may have reached the disk all the same, though LMDB has taken it back since.
+// As long as that is not durable, what the commit named must not be written over or removed.
+Status Index::SettleDoubt() {
+  if (doubtful_ && options_.sync) {
+    // Durable after this: that the commit never was.
+    LBOX_RETURN_IF_ERROR(env_->Flush());
+  }
+  doubtful_ = false;
+  return {};
+}
+
 bool Index::HasRoom(Txn& txn, Purpose purpose) {
   const uint64_t reserve = kReserveBytes / env_->page_bytes();
   const uint64_t untaken = env_->UntakenPages(purpose == Purpose::kSave);
@@ -211,7 +222,11 @@ Status Index::WorkAndCommit(Txn& txn, const Work& work) {
   }
   txn.meta.transaction++;
   LBOX_RETURN_IF_ERROR(txn.StoreMeta());
-  LBOX_RETURN_IF_ERROR(txn.Commit());
+  if (const Status status = txn.Commit(); !status.ok()) {
+    doubtful_ = true;
+    (void)SettleDoubt();  // at once if possible: other processes know nothing of it
+    return status;
+  }
   txn.index().Extend();
   gone_.clear();
   last_meta_ = txn.meta;

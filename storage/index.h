@@ -66,6 +66,7 @@ class Index {
   Status FinishSwitch(const CurrentFile& old);
   // Begins, reopening as often as other processes make it necessary. The meta row is loaded.
   Status BeginTxn(bool writable, std::unique_ptr<Txn>& txn);
+  Status SettleDoubt();
   bool HasRoom(Txn& txn, Purpose purpose);
   Status WorkAndCommit(Txn& txn, const Work& work);
   Status DiskFullOr(const Status& status);
@@ -76,6 +77,7 @@ class Index {
   CurrentFile current_;
   std::unique_ptr<IndexEnv> env_;
   MetaRow last_meta_;
+  bool doubtful_ = false;  // a commit failed, and nothing was flushed since
   uint64_t writes_ = 0;
   std::set<std::pair<FileKind, uint64_t>> gone_;
 };

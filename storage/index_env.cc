@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -182,20 +183,26 @@ Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
   }
 
   LBOX_ASSIGN_OR_RETURN(const auto gate, options_.lock->Gate());
-  MDB_env* env = nullptr;
-  int rc = mdb_env_create(&env);
-  if (rc != 0) {
-    return IndexError(rc, action);
-  }
   unsigned flags = MDB_NOSUBDIR | MDB_NORDAHEAD | MDB_NOTLS;
   if (!options_.sync) {
     flags |= MDB_NOSYNC;
   }
-  if ((rc = mdb_env_set_maxdbs(env, kMaxTables)) != 0 ||
-      (rc = mdb_env_set_maxreaders(env, kMaxReaders)) != 0 ||
-      (rc = mdb_env_set_mapsize(env, map_bytes)) != 0 ||
-      (rc = mdb_env_open(env, path_.c_str(), flags, static_cast<mdb_mode_t>(options_.mode))) != 0) {
-    mdb_env_close(env);
+  MDB_env* env = nullptr;
+  int rc = 0;
+  do {  // LMDB gives up where a signal interrupts
+    env = nullptr;
+    if ((rc = mdb_env_create(&env)) != 0) {
+      return IndexError(rc, action);
+    }
+    if ((rc = mdb_env_set_maxdbs(env, kMaxTables)) != 0 ||
+        (rc = mdb_env_set_maxreaders(env, kMaxReaders)) != 0 ||
+        (rc = mdb_env_set_mapsize(env, map_bytes)) != 0 ||
+        (rc = mdb_env_open(env, path_.c_str(), flags, static_cast<mdb_mode_t>(options_.mode))) !=
+            0) {
+      mdb_env_close(env);
+    }
+  } while (rc == EINTR);
+  if (rc != 0) {
     return IndexError(rc, action);
   }
   env_ = env;

@@ -155,17 +155,23 @@ class PosixEnv final : public Env {
   Status MakeDirectory(const std::string& path, uint32_t mode, int64_t gid) override {
     if (mkdir(path.c_str(), static_cast<mode_t>(mode)) != 0) {
       const int error = errno;
-      struct stat st;
-      if (error == EEXIST && stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) {
-        return {};
+      if (error != EEXIST) {
+        return Failed("mkdir", path, error);
       }
-      return Failed("mkdir", path, error);
+      struct stat st;
+      if (stat(path.c_str(), &st) != 0) {
+        return Failed("stat", path, errno);
+      }
+      return S_ISDIR(st.st_mode) ? Status() : Failed("mkdir", path, error);
     }
-    auto directory = Open(path, O_RDONLY | O_DIRECTORY);
-    if (!directory.ok()) {
-      return directory.status();
+    const auto directory = Open(path, O_RDONLY | O_DIRECTORY);
+    const Status status = directory.ok()
+                              ? SetModeAndGroup((*directory)->descriptor(), path, mode, gid)
+                              : directory.status();
+    if (!status.ok()) {
+      rmdir(path.c_str());  // its mode would stay wrong
     }
-    return SetModeAndGroup(directory.value()->descriptor(), path, mode, gid);
+    return status;
   }
 
   Status Rename(const std::string& from, const std::string& to) override {

@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -28,6 +29,7 @@ auto Make(Call call, Function function) -> decltype(function(call)) {
   errno = 0;
   auto result = error != 0 && !call.made ? decltype(function(call))(-1) : function(call);
   const int after = error != 0 ? error : errno;
+  call.error = after;
   seen->After(call, static_cast<int64_t>(result));
   observer = seen;
   errno = after;
@@ -209,9 +211,11 @@ LBOX_CALL(int, flock, int fd, int operation) {
 using MapFunction = void* (*)(void*, size_t, int, int, int, off_t);
 MapFunction next_mmap = nullptr;
 void* (*next_opendir)(const char*) = nullptr;
+int (*next_stat)(const char*, struct stat*) = nullptr;
 __attribute__((constructor)) void FindNext() {
   next_mmap = reinterpret_cast<MapFunction>(dlsym(RTLD_NEXT, "mmap"));
-  next_opendir = reinterpret_cast<void* (*)(const char*)>(dlsym(RTLD_NEXT, "opendir"));
+  next_opendir = reinterpret_cast<decltype(next_opendir)>(dlsym(RTLD_NEXT, "opendir"));
+  next_stat = reinterpret_cast<decltype(next_stat)>(dlsym(RTLD_NEXT, "stat"));
 }
 
 LBOX_CALL(void*, mmap, void* address, size_t size, int protection, int flags, int fd,
@@ -227,6 +231,10 @@ LBOX_CALL(void*, mmap, void* address, size_t size, int protection, int flags, in
 }
 LBOX_SAME_CALL(void*, mmap64, mmap, void* address, size_t size, int protection, int flags, int fd,
                off_t offset)
+
+LBOX_CALL(int, stat, const char* path, struct stat* result) {
+  return Make(OnPath(CallKind::kStat, path), [&](Call& c) { return next_stat(c.path, result); });
+}
 
 LBOX_CALL(void*, opendir, const char* path) {
   const int64_t result = Make(OnPath(CallKind::kList, path), [](Call& c) {

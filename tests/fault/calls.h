@@ -40,6 +40,7 @@ struct Call {
   const uint8_t* data = nullptr;  // kWrite: what is written, gathered
   size_t size = 0;      // kRead, kWrite: bytes; kTruncate: the new size; kAllocate: up to here
   uint64_t offset = 0;  // kRead, kWrite, kAllocate
+  int error = 0;        // for After: errno, when it failed
   bool made = false;    // set by Before together with an error: it is made all the same
 };
 

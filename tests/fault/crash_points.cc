@@ -32,11 +32,9 @@ class NoFlushes : public CallObserver {
 // One folder that a cut left.
 class Boot {
  public:
-  Boot(std::string folder, const std::vector<const Model*>& expected, const CrashOptions& options)
-      : folder_(std::move(folder)),
-        expected_(expected),
-        options_(options),
-        driver_(OptionsFor(folder_)) {}
+  Boot(const std::string& folder, const std::vector<const Model*>& expected,
+       const CrashOptions& options)
+      : expected_(expected), options_(options), driver_(OptionsFor(folder)) {}
 
   std::vector<std::string> Look(bool afterwards) {
     NoFlushes no_flushes;
@@ -89,37 +87,13 @@ class Boot {
       return;
     }
     Note("afterwards", driver_.Problems(options_.bodies));
-    Leftovers();
+    Note("afterwards", driver_.Leftovers());
     driver_.Close();
     if (Must("opening once more", driver_.Open())) {
       Note("opened once more", driver_.Problems(false));
     }
   }
 
-  // Freeing exhaustively leaves no file that is nobody's.
-  void Leftovers() {
-    const auto status = driver_.store().GetStatus();
-    if (!Must("asking for the status", status.status())) {
-      return;
-    }
-    const auto expect = [&](const std::string& directory, uint64_t files) {
-      const auto names = Names(folder_ + directory);
-      if (names.size() != files) {
-        std::string all;
-        for (const std::string& name : names) {
-          all += " " + name;
-        }
-        problems_.push_back(directory + " has " + std::to_string(names.size()) +
-                            " files instead of " + std::to_string(files) + ":" + all);
-      }
-    };
-    expect("/p", status->packs);
-    expect("/l", status->large_bodies);
-    expect("/tmp", 0);
-    expect("", 8);  // CURRENT, lock, reserve, the index and its lock, p, l, tmp
-  }
-
-  const std::string folder_;
   const std::vector<const Model*>& expected_;
   const CrashOptions& options_;
   Driver driver_;
@@ -132,6 +106,12 @@ void MakeEmpty(const std::string& folder) {
 }
 
 }  // namespace
+
+std::vector<std::string> LookAtBoot(const std::string& store,
+                                    const std::vector<const Model*>& expected,
+                                    const CrashOptions& options, bool afterwards) {
+  return Boot(store, expected, options).Look(afterwards);
+}
 
 CrashReport TestCrashPoints(const Recording& recording, const std::string& work,
                             const CrashOptions& options) {
@@ -154,7 +134,7 @@ CrashReport TestCrashPoints(const Recording& recording, const std::string& work,
       strncpy(position, where.c_str(), sizeof(position) - 1);
       report.boots++;
       const bool afterwards = options.afterwards != 0 && report.boots % options.afterwards == 0;
-      const auto problems = Boot(image + "/" + options.store, expected, options).Look(afterwards);
+      const auto problems = LookAtBoot(image + "/" + options.store, expected, options, afterwards);
       if (problems.empty()) {
         continue;
       }

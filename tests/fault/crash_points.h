@@ -30,6 +30,12 @@ struct CrashReport {
   double seconds = 0;
 };
 
+// What is wrong with a store that must hold one of `expected`. afterwards: mail is delivered to it,
+// expunged, disk freed.
+std::vector<std::string> LookAtBoot(const std::string& store,
+                                    const std::vector<const Model*>& expected,
+                                    const CrashOptions& options, bool afterwards);
+
 // Uses the folder `work`, which is its own.
 CrashReport TestCrashPoints(const Recording& recording, const std::string& work,
                             const CrashOptions& options);

@@ -127,7 +127,7 @@ Status Driver::Deliver(int box, const std::vector<NewMail>& mails) {
     bodies.push_back(std::move(staged));
     NewMessage& message = messages[i];
     message.staged = bodies.back().get();
-    message.guid = MakeGuid(++serial_);
+    message.guid = MakeGuid(HashOf(mails[i].text));
     message.received = 1700000000;
     message.saved = 1700000001;
     message.flags = mails[i].flags;
@@ -211,7 +211,8 @@ Status Driver::Copy(int from, uint32_t first, uint32_t last, int to, int times) 
       NewMessage& message = messages.emplace_back();
       message.source_mailbox = MakeGuid(static_cast<uint64_t>(from));
       message.source_uid = uid;
-      message.guid = MakeGuid(++serial_);
+      message.guid = MakeGuid(HashOf(ToHex(source.guid) + std::to_string(messages.size()) +
+                                     std::to_string(model[to].next_uid)));
       message.flags = source.flags;
       message.keywords.assign(source.keywords.begin(), source.keywords.end());
       message.cause = Cause::kCopy;
@@ -261,6 +262,30 @@ std::vector<std::string> Driver::Problems(bool bodies) {
   } else {
     problems.insert(problems.end(), report->problems.begin(), report->problems.end());
   }
+  return problems;
+}
+
+std::vector<std::string> Driver::Leftovers() {
+  const auto status = store_->GetStatus();
+  if (!status.ok()) {
+    return {"asking for the status: " + status.status().message()};
+  }
+  std::vector<std::string> problems;
+  const auto expect = [&](const std::string& directory, uint64_t files) {
+    const auto names = Names(options_.path + directory);
+    if (names.size() != files) {
+      std::string problem = directory + "/ has " + std::to_string(names.size()) +
+                            " files instead of " + std::to_string(files) + ":";
+      for (const std::string& name : names) {
+        problem += " " + name;
+      }
+      problems.push_back(problem);
+    }
+  };
+  expect("/p", status->packs);
+  expect("/l", status->large_bodies);
+  expect("/tmp", 0);
+  expect("", 8);  // CURRENT, lock, reserve, the index and its lock, p, l, tmp
   return problems;
 }
 

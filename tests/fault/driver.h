@@ -69,6 +69,8 @@ class Driver {
 
   // What is wrong: with the store's own check, or between it and the model. Empty: nothing.
   std::vector<std::string> Problems(bool bodies = true);
+  // Files that are nobody's; for a store that was freed exhaustively and has no other user.
+  std::vector<std::string> Leftovers();
 
   Model model;
 
@@ -77,7 +79,6 @@ class Driver {
 
   const StoreOptions options_;
   std::shared_ptr<Store> store_;
-  uint64_t serial_ = 1000;
 };
 
 }  // namespace lbox::testing

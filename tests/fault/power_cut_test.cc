@@ -29,8 +29,6 @@ size_t Stride(size_t stride) {
   return getenv("LBOX_FAULT_ALL") != nullptr ? 1 : stride;
 }
 
-using Record = Recording (*)(const std::string& folder);
-
 // A folder for one test, and a workload recorded in it.
 class PowerCutTest : public ::testing::Test {
  protected:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -117,6 +118,11 @@ bool Recorder::Watched(const Call& call) const {
   return call.fd != -1 ? open_.contains(call.fd) : Relative(call.path, ignored);
 }
 
+std::string Recorder::PathOf(int fd) const {
+  const auto open = open_.find(fd);
+  return open == open_.end() ? "?" : open->second.path;
+}
+
 Op& Recorder::Add(Op::Kind kind) {
   Op& op = trace.ops.emplace_back();
   op.kind = kind;
@@ -174,7 +180,7 @@ void Recorder::Changed(const Call& call, const OpenFile& open, int64_t result) {
     }
     return;
   }
-  if (result < 0 && !flush) {
+  if (result < 0 && (!flush || call.error == EINTR)) {
     return;
   }
   Op op;

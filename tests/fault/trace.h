@@ -59,12 +59,16 @@ class Recorder : public CallObserver {
   void After(const Call& call, int64_t result) override;
   bool skip_flushes() const override { return true; }
 
+  // Files and directories that are open now.
+  [[nodiscard]] size_t open_files() const { return open_.size(); }
+
   Trace trace;
 
  protected:
   // The path relative to the folder; false: it is elsewhere.
   bool Relative(const char* path, std::string& relative) const;
   [[nodiscard]] bool Watched(const Call& call) const;
+  [[nodiscard]] std::string PathOf(int fd) const;
 
  private:
   struct OpenFile {

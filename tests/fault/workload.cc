@@ -17,13 +17,13 @@ NewMail Large(uint64_t seed) {
   return {Noise(180 * 1000, seed), 0, {}, ""};
 }
 
+}  // namespace
+
 StoreOptions StoreIn(const std::string& folder) {
   StoreOptions options = OptionsFor(folder + "/" + kStoreFolder);
   options.sync = true;
   return options;
 }
-
-}  // namespace
 
 std::vector<const Model*> Recording::Expected(size_t point) const {
   std::vector<const Model*> expected;
@@ -107,6 +107,28 @@ Recording Script::Finish() {
   return {std::move(recorder_.trace), std::move(steps_), start_, begin_};
 }
 
+Recording RecordNothing(const std::string& folder) {
+  return {Recorder(folder).trace, {}};
+}
+
+Recording RecordSmallStore(const std::string& folder) {
+  Script script(folder);
+  script.Do("create the store", [](Driver& d) { return d.Open(); });
+  script.Do("create mailbox 1", [](Driver& d) { return d.CreateBox(1); });
+  script.Do("create mailbox 2", [](Driver& d) { return d.CreateBox(2); });
+  script.Do("deliver", [](Driver& d) {
+    return d.Deliver(1, {Small(1),
+                         {Noise(400, 2), kSeen, {"work"}, "uidl-2"},
+                         Large(3),
+                         Small(4),
+                         Small(5, 30000)});
+  });
+  script.Do("copy", [](Driver& d) { return d.Copy(1, 1, 2, 2); });
+  script.Do("deliver large", [](Driver& d) { return d.Deliver(2, {Large(6)}); });
+  script.Do("expunge", [](Driver& d) { return d.Expunge(1, 5, 5); });
+  return script.Finish();
+}
+
 Recording RecordEverything(const std::string& folder) {
   Script script(folder);
   script.Do("create the store", [](Driver& d) { return d.Open(); });
@@ -155,8 +177,9 @@ Recording RecordEverything(const std::string& folder) {
   return script.Finish();
 }
 
-Recording RecordShrink(const std::string& folder) {
-  Script script(folder);
+namespace {
+
+void GrowIndex(Script& script) {
   script.Do("create the store", [](Driver& d) { return d.Open(); });
   script.Do("create mailbox 1", [](Driver& d) { return d.CreateBox(1); });
   script.Do("create mailbox 2", [](Driver& d) { return d.CreateBox(2); });
@@ -167,6 +190,19 @@ Recording RecordShrink(const std::string& folder) {
   script.Do("expunge most", [](Driver& d) { return d.Expunge(2, 1, 4990); });
   script.Do("expunge more", [](Driver& d) { return d.Expunge(2, 4991, 9900); });
   script.Do("expunge the rest", [](Driver& d) { return d.Expunge(2, 9901, 14690); });
+}
+
+}  // namespace
+
+Recording RecordShrinkable(const std::string& folder) {
+  Script script(folder);
+  GrowIndex(script);
+  return script.Finish();
+}
+
+Recording RecordShrink(const std::string& folder) {
+  Script script(folder);
+  GrowIndex(script);
   script.Do("shrink", [](Driver& d) {
     const auto before = d.store().GetStatus();
     const Status status = d.Maintain(true);

@@ -54,6 +54,16 @@ class Script {
   const size_t begin_ = 0;
 };
 
+using Record = Recording (*)(const std::string& folder);
+
+StoreOptions StoreIn(const std::string& folder);  // a store that flushes
+
+// No store.
+Recording RecordNothing(const std::string& folder);
+// Two mailboxes with a few messages of all kinds, and something to free.
+Recording RecordSmallStore(const std::string& folder);
+// As RecordShrink, short of shrinking.
+Recording RecordShrinkable(const std::string& folder);
 // Everything that a mail user does, on a small store.
 Recording RecordEverything(const std::string& folder);
 // An index that has grown and shrinks into its next generation.
