@@ -139,6 +139,9 @@ Status Index::BeginTxn(bool writable, std::unique_ptr<Txn>& txn) {
   LBOX_RETURN_IF_ERROR(CheckProcess());
   for (int tries = 0; tries < kMaxReopens; tries++) {
     LBOX_RETURN_IF_ERROR(EnsureOpen());
+    if (writable) {
+      LBOX_RETURN_IF_ERROR(SettleDoubt());
+    }
     if (writable && writes_++ % kWritesBetweenReaderChecks == 0) {
       env_->CheckReaders();
     }
@@ -222,7 +225,7 @@ Status Index::WorkAndCommit(Txn& txn, const Work& work) {
   }
   txn.meta.transaction++;
   LBOX_RETURN_IF_ERROR(txn.StoreMeta());
-  if (const Status status = txn.Commit(); !status.ok()) {
+  if (Status status = txn.Commit(); !status.ok()) {
     doubtful_ = true;
     (void)SettleDoubt();  // at once if possible: other processes know nothing of it
     return status;

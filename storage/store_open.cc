@@ -137,7 +137,7 @@ Status FinishCreating(StoreImpl& store) {
   while (store.options.sync && path != "/") {
     const size_t slash = path.find_last_of('/');
     path = slash == 0 ? "/" : path.substr(0, slash);
-    if (const Status status = store.env.SyncDirectory(path);
+    if (Status status = store.env.SyncDirectory(path);
         !status.ok() && status.code() != Code::kPermission) {
       return status;
     }
@@ -217,7 +217,7 @@ Status CheckPacks(StoreImpl& store) {
       return problem;
     });
   };
-  if (const Status status = store.Read(look); problem.ok()) {
+  if (Status status = store.Read(look); problem.ok()) {
     return status;
   }
   bool still_there = false;
