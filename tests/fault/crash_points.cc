@@ -1,6 +1,7 @@
 #include "tests/fault/crash_points.h"
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -106,6 +107,13 @@ void MakeEmpty(const std::string& folder) {
 }
 
 }  // namespace
+
+size_t Thinned(size_t step) {
+#ifdef __SANITIZE_ADDRESS__
+  step *= 4;
+#endif
+  return getenv("LBOX_FAULT_ALL") != nullptr ? 1 : step;
+}
 
 std::vector<std::string> LookAtBoot(const std::string& store,
                                     const std::vector<const Model*>& expected,

@@ -11,6 +11,10 @@
 
 namespace lbox::testing {
 
+// How far apart the points are that are tested: `step`; every one when the environment has
+// LBOX_FAULT_ALL; fewer under a sanitizer, which looks for other things.
+size_t Thinned(size_t step);
+
 struct CrashOptions {
   std::vector<CutKind> cuts{std::begin(kAllCuts), std::end(kAllCuts)};
   size_t first = 0, stride = 1;  // of the points

@@ -151,7 +151,7 @@ class FailingCallTest : public ::testing::TestWithParam<size_t> {
     CrashOptions options;
     options.cuts = {CutKind::kDropped, CutKind::kScattered};
     options.afterwards = 0;
-    options.stride = all_ ? 1 : 5;
+    options.stride = Thinned(5);
     for (const std::string& failure :
          TestCrashPoints(recording, folder_.path(), options).failures) {
       ADD_FAILURE() << failure;
@@ -173,7 +173,7 @@ TEST_P(FailingCallTest, EachInTurn) {
         continue;  // that would take for ever
       }
       for (size_t n = 1; !HasFailure() && Attempt(fault, n, all_after);
-           n += all_ || n < 5 ? 1 : 3) {
+           n += n < 5 ? 1 : Thinned(3)) {
       }
     }
   }

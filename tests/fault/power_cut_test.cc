@@ -24,11 +24,6 @@ void ExpectNoLoss(const char* what, const CrashReport& report) {
   }
 }
 
-// Every point when LBOX_FAULT_ALL is set, else as many as `stride` leaves.
-size_t Stride(size_t stride) {
-  return getenv("LBOX_FAULT_ALL") != nullptr ? 1 : stride;
-}
-
 // A folder for one test, and a workload recorded in it.
 class PowerCutTest : public ::testing::Test {
  protected:
@@ -45,7 +40,7 @@ class PowerCutTest : public ::testing::Test {
   void CutAgain(CutKind first, size_t begin, size_t stride) {
     CrashReport all;
     for (size_t point = begin; point < recording_.trace.ops.size() && all.failed == 0;
-         point += Stride(stride)) {
+         point += Thinned(stride)) {
       SCOPED_TRACE(recording_.Describe(point));
       const std::string next = folder_ / "next";
       std::filesystem::remove_all(next);
@@ -55,7 +50,7 @@ class PowerCutTest : public ::testing::Test {
       CrashOptions options;
       options.cuts = {CutKind::kDropped, CutKind::kScattered};
       options.afterwards = 0;
-      options.stride = Stride(2);
+      options.stride = Thinned(2);
       const CrashReport report = TestCrashPoints(second, folder_.path(), options);
       all.points += report.points;
       all.boots += report.boots;
@@ -88,7 +83,9 @@ class PowerCutTest : public ::testing::Test {
 TEST_F(PowerCutTest, Everything) {
   Start(RecordEverything);
   ASSERT_FALSE(HasFatalFailure());
-  ExpectNoLoss("everything", Cut());
+  CrashOptions options;
+  options.stride = Thinned(1);
+  ExpectNoLoss("everything", Cut(options));
 }
 
 // A program is killed, the next one goes on with what it left, then the power goes.
@@ -110,6 +107,7 @@ TEST_F(PowerCutTest, Shrink) {
   ASSERT_FALSE(HasFatalFailure());
   CrashOptions options;
   options.bodies = false;
+  options.stride = Thinned(1);
   recording_.begin = BeginOf("expunge the rest");
   ExpectNoLoss("shrink", Cut(options));
 }
@@ -124,7 +122,7 @@ TEST_F(PowerCutTest, PackRoll) {
   Start(RecordPackRoll);
   ASSERT_FALSE(HasFatalFailure());
   CrashOptions options;
-  options.stride = Stride(5);
+  options.stride = Thinned(5);
   recording_.begin = BeginOf("roll the pack");
   ExpectNoLoss("pack roll", Cut(options));
 }
