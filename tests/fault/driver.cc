@@ -224,7 +224,7 @@ Status Driver::Copy(int from, uint32_t first, uint32_t last, int to, int times) 
   for (const ModelMessage& message : added) {
     into.messages[into.next_uid++] = message;
   }
-  into.change++;
+  into.change += added.empty() ? 0 : 1;
   return {};
 }
 

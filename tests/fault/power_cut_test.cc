@@ -127,6 +127,25 @@ TEST_F(PowerCutTest, PackRoll) {
   ExpectNoLoss("pack roll", Cut(options));
 }
 
+// Other operations each time that LBOX_FAULT_SEED says so; as many workloads as LBOX_FAULT_SEEDS
+// says.
+TEST_F(PowerCutTest, Random) {
+  const char* seed = getenv("LBOX_FAULT_SEED");
+  const char* count = getenv("LBOX_FAULT_SEEDS");
+  const uint64_t first = seed == nullptr ? 1 : strtoull(seed, nullptr, 10);
+  const uint64_t end = first + (count == nullptr ? 2 : strtoull(count, nullptr, 10));
+  for (uint64_t each = first; each != end && !HasFailure(); each++) {
+    std::filesystem::remove_all(folder_ / "recorded");
+    std::filesystem::create_directory(folder_ / "recorded");
+    recording_ = RecordRandom(folder_ / "recorded", each);
+    ASSERT_FALSE(HasFatalFailure());
+    CrashOptions options;
+    options.stride = Thinned(5);
+    options.afterwards = 7;
+    ExpectNoLoss(("random, seed " + std::to_string(each)).c_str(), Cut(options));
+  }
+}
+
 // Controls: a disk that acknowledges some flushes without doing them loses mail, or a store, and
 // that is noticed. So each of these flushes is needed.
 struct Control {

@@ -1,5 +1,7 @@
 #include "tests/fault/workload.h"
 
+#include <random>
+
 #include <gtest/gtest.h>
 
 #include "tests/unit/store_testing.h"
@@ -174,6 +176,74 @@ Recording RecordEverything(const std::string& folder) {
   script.Do("delete mailbox 3", [](Driver& d) { return d.DeleteBox(3); });
   script.Do("upkeep at the end", [](Driver& d) { return d.Maintain(true); });
   script.Do("deliver to what is left", [](Driver& d) { return d.Deliver(1, {Small(14)}); });
+  return script.Finish();
+}
+
+namespace {
+
+// One operation, as the dice fall.
+Status RandomStep(Driver& d, std::mt19937_64& dice) {
+  const auto below = [&](uint64_t end) { return dice() % end; };
+  if (!d.open()) {
+    return d.Open();
+  }
+  if (d.model.size() < 2 || below(15) == 0) {
+    int box = 1;
+    while (d.model.contains(box)) {
+      box++;
+    }
+    return d.CreateBox(box);
+  }
+  const auto pick = [&] {
+    return std::next(d.model.begin(), static_cast<ptrdiff_t>(below(d.model.size())))->first;
+  };
+  const int box = pick();
+  const auto first = static_cast<uint32_t>(1 + below(d.model[box].next_uid));
+  const auto last = first + static_cast<uint32_t>(below(4));
+  switch (below(16)) {
+    case 0:
+      return d.Maintain(below(2) == 0);
+    case 1:
+      return d.Flag(box, first, last, static_cast<uint8_t>(below(32)),
+                    static_cast<uint8_t>(below(32)));
+    case 2:
+      return d.Keyword(box, first, last, "kw" + std::to_string(below(40)), below(3) > 0);
+    case 3:
+      return d.RenameBox(box, "Renamed" + std::to_string(below(1000)));
+    case 4:
+      return below(4) == 0 ? d.DeleteBox(box) : d.Expunge(box, 1, last);
+    case 5:
+      d.Close();
+      return {};
+    case 6:
+    case 7:
+    case 8:
+      return d.Expunge(box, first, last);
+    case 9:
+    case 10:
+      return d.Copy(box, first, last, pick());
+    default: {
+      std::vector<NewMail> mails;
+      for (uint64_t n = below(3) == 0 ? 2 + below(3) : 1; n > 0; n--) {
+        mails.push_back(below(6) == 0 ? Large(dice()) : Small(dice(), 100 + below(5000)));
+        mails.back().flags = static_cast<uint8_t>(below(32));
+        mails.back().keywords.assign(below(2), "kw" + std::to_string(below(40)));
+        mails.back().uidl = below(4) == 0 ? "uidl" + std::to_string(dice()) : "";
+      }
+      return d.Deliver(box, mails);
+    }
+  }
+}
+
+}  // namespace
+
+Recording RecordRandom(const std::string& folder, uint64_t seed) {
+  std::mt19937_64 dice(seed);
+  Script script(folder);
+  for (int i = 0; i < 40; i++) {
+    script.Do("random step " + std::to_string(i) + " of seed " + std::to_string(seed),
+              [&](Driver& d) { return RandomStep(d, dice); });
+  }
   return script.Finish();
 }
 

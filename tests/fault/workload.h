@@ -66,6 +66,8 @@ Recording RecordSmallStore(const std::string& folder);
 Recording RecordShrinkable(const std::string& folder);
 // Everything that a mail user does, on a small store.
 Recording RecordEverything(const std::string& folder);
+// Some forty operations, other ones for each seed.
+Recording RecordRandom(const std::string& folder, uint64_t seed);
 // An index that has grown and shrinks into its next generation.
 Recording RecordShrink(const std::string& folder);
 // A batch that fills one pack and begins the next.
