@@ -157,6 +157,10 @@ int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list) {
     return lbox_fail(_storage, _storage->event, store.status());
   }
   state.store = std::move(*store);
+  for (const std::string& damage : state.store->Damage()) {
+    e_error(_storage->event, "lbox: %s; run: doveadm lbox verify -u %s", damage.c_str(),
+            _storage->user->username);
+  }
   if (state.store->WantsMaintenance()) {
     lbox_storage_schedule_upkeep(storage);
   }

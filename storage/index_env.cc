@@ -182,6 +182,7 @@ Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
         options_.env->Create(path_ + "-lock", false, options_.mode, options_.gid).status());
   }
 
+  options_.lock->Mark();
   LBOX_ASSIGN_OR_RETURN(const auto gate, options_.lock->Gate());
   unsigned flags = MDB_NOSUBDIR | MDB_NORDAHEAD | MDB_NOTLS;
   if (!options_.sync) {

@@ -109,6 +109,7 @@ Status ScanMessages(Txn& txn, uint32_t mailbox, uint32_t first, uint32_t last,
     // only one there is no page, and `value` stays that row.
     rc = mdb_cursor_get(cursor.get(), &k, &value, MDB_GET_MULTIPLE);
   }
+  uint32_t previous = 0;
   while (rc == 0) {
     if (value.mv_size % kMessageRowBytes != 0) {
       return WrongSize(txn, mailbox);
@@ -124,6 +125,11 @@ Status ScanMessages(Txn& txn, uint32_t mailbox, uint32_t first, uint32_t last,
         return {};
       }
       LBOX_ASSIGN_OR_RETURN(const Message message, Decode(txn, mailbox, row));
+      if (uid <= previous) {  // a damaged page may lead back to an earlier one, for ever
+        return Status(Code::kCorruption, txn.index().path() + ": " + Name(mailbox, uid) +
+                                             " comes after UID " + std::to_string(previous));
+      }
+      previous = uid;
       LBOX_ASSIGN_OR_RETURN(const bool more, visit(message));
       if (!more) {
         return {};

@@ -124,24 +124,21 @@ Status PackAppender::Start(uint64_t span) {
   if (files_.writing_ == nullptr || files_.writing_id_ != id_) {
     auto file = files_.options_.env->OpenReadWrite(files_.PackPath(id_));
     if (file.status().code() == Code::kNotFound) {
-      return Status(Code::kCorruption,
-                    files_.PackPath(id_) + " is missing; restore it from a backup");
+      return NewPack();  // it is missing: what it held is lost, new mail is not
     }
     LBOX_ASSIGN_OR_RETURN(files_.writing_, std::move(file));
     files_.writing_id_ = id_;
   }
   file_ = files_.writing_;
   LBOX_ASSIGN_OR_RETURN(const uint64_t size, file_->Size());
-  if (size < row_.tail) {
-    return Status(Code::kCorruption, files_.PackPath(id_) + " has " + std::to_string(size) +
-                                         " bytes, the index says " + std::to_string(row_.tail) +
-                                         "; restore it from a backup");
-  }
-  return {};
+  return size < row_.tail ? NewPack() : Status();  // nothing is appended to a pack that was cut
 }
 
 Status PackAppender::NewPack() {
   id_ = txn_.meta.next_pack_id++;
+  while (files_.keep_unknown_ && files_.options_.env->Stat(files_.PackPath(id_)).ok()) {
+    id_ = txn_.meta.next_pack_id++;
+  }
   row_ = PackRow();
   row_.created = now_;
   // Not kept open for later saves: should this transaction fail, the id and the file's name will be

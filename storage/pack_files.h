@@ -61,6 +61,9 @@ class PackFiles {
   // A new file for a pack without a row; what is there by that name is garbage. Its name is durable
   // after SyncPackNames.
   Result<std::unique_ptr<File>> CreatePack(uint32_t id);
+  // From now on files in p/ that the index does not know are not written over: in a damaged store
+  // they may hold what is missing elsewhere.
+  void KeepUnknown() { keep_unknown_ = true; }
   Status SyncPackNames();
 
  private:
@@ -69,6 +72,7 @@ class PackFiles {
   std::list<std::pair<uint32_t, std::shared_ptr<File>>> open_;  // most recently used first
   uint64_t seen_transaction_ = 0;
   uint32_t writing_id_ = 0;
+  bool keep_unknown_ = false;
   std::shared_ptr<File> writing_;  // a committed pack that was appended to
   std::set<uint32_t>
       abandoned_;  // a flush of these failed: what they hold beyond their tail is not to be trusted

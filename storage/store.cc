@@ -16,6 +16,10 @@ Result<std::shared_ptr<Store>> Store::Open(const StoreOptions& options) {
   return store;
 }
 
+const std::vector<std::string>& Store::Damage() {
+  return StoreImpl::Of(*this).damage;
+}
+
 StoreImpl::StoreImpl(const StoreOptions& open_options)
     : options(open_options),
       env(options.env != nullptr ? *options.env : *Env::Default()),

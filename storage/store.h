@@ -50,6 +50,9 @@ class Store : public std::enable_shared_from_this<Store> {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
+  // What was found damaged on opening, one line each, for the log. All else is served.
+  [[nodiscard]] const std::vector<std::string>& Damage();
+
   // --- mailboxes; keyed by GUID, the name is only remembered
   Result<MailboxInfo> GetMailbox(const Guid& mailbox);  // kNotFound
   Result<std::vector<MailboxInfo>> ListMailboxes();

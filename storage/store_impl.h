@@ -18,10 +18,15 @@
 
 namespace lbox {
 
+// kUse: to serve mail. kExamine: for who looks into damage: no upkeep, nothing is refused for what
+// packs hold or lack, and no look into a child first, since this is one.
+enum class Opening { kUse, kExamine };
+
 class StoreImpl final : public Store {
  public:
   // Opens or creates; refuses what it must not touch (storage/store_open.cc).
-  static Result<std::shared_ptr<StoreImpl>> Open(const StoreOptions& options);
+  static Result<std::shared_ptr<StoreImpl>> Open(const StoreOptions& options,
+                                                 Opening opening = Opening::kUse);
   ~StoreImpl() override;
 
   static StoreImpl& Of(Store& store) { return static_cast<StoreImpl&>(store); }
@@ -57,6 +62,9 @@ class StoreImpl final : public Store {
     bool swept = false;            // this process has swept once
   };
   Upkeep upkeep;
+  // One line for each damaged pack that was seen when it was opened. What such a store holds beyond
+  // what its index knows is left alone: no upkeep, no file written over.
+  std::vector<std::string> damage;
 
  private:
   explicit StoreImpl(const StoreOptions& options);

@@ -1,13 +1,16 @@
 #include "storage/store_lock.h"
 
+#include <array>
 #include <cassert>
 #include <cerrno>
+#include <csignal>
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "storage/coding.h"
 #include "storage/status_macros.h"
 
 namespace lbox {
@@ -73,6 +76,48 @@ void StoreLock::Held::Release() {
 
 StoreLock::StoreLock(std::unique_ptr<File> file, std::string path)
     : file_(std::move(file)), path_(std::move(path)), pid_(getpid()) {}
+
+StoreLock::~StoreLock() {
+  if (marked_ && pid_ == getpid()) {
+    SetMark(static_cast<uint32_t>(pid_), 0);
+  }
+}
+
+void StoreLock::SetMark(uint32_t process, uint32_t value) {
+  std::array<uint8_t, 4> bytes;
+  StoreLittle(bytes.data(), value);
+  // Without it (a full disk) a death goes unnoticed, no more.
+  const ssize_t put = pwrite(file_->descriptor(), bytes.data(), bytes.size(),
+                             static_cast<off_t>((process % kMarks) * bytes.size()));
+  (void)put;
+}
+
+void StoreLock::Mark() {
+  if (!marked_ && pid_ == getpid()) {
+    marked_ = true;
+    SetMark(static_cast<uint32_t>(pid_), static_cast<uint32_t>(pid_));
+  }
+}
+
+std::vector<uint32_t> StoreLock::DeadMarks() {
+  std::array<uint8_t, size_t{4} * kMarks> bytes;
+  std::vector<uint32_t> dead;
+  const auto got = file_->ReadAt(0, bytes.data(), bytes.size());
+  for (size_t at = 0; got.ok() && at + 4 <= *got; at += 4) {
+    const auto process = LoadLittle<uint32_t>(&bytes[at]);
+    if (process != 0 && process % kMarks == at / 4 && process != static_cast<uint32_t>(pid_) &&
+        kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH) {
+      dead.push_back(process);
+    }
+  }
+  return dead;
+}
+
+void StoreLock::RemoveMarks(const std::vector<uint32_t>& processes) {
+  for (const uint32_t process : processes) {
+    SetMark(process, 0);
+  }
+}
 
 Status StoreLock::Wait(int operation) {
   return Poll("flock(" + path_ + ") failed",

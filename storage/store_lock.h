@@ -11,6 +11,10 @@
 //                     when the last user closes, and a process that opens at that moment would be
 //                     left with destroyed ones.
 //   the upkeep lock:  another such lock, not waited for: one process at a time does upkeep.
+// The file's contents are the marks: kMarks numbers (u32) of processes, each in the place that its
+// number modulo kMarks gives, of those that have the index open. Who dies over a damaged index
+// leaves its mark; so does every process that is killed, and each at a power cut. Not flushed, not
+// exact: where two processes share a place, one mark is lost.
 // Order: flock, then the gate or LMDB's writer lock; the gate is never held while waiting for
 // anything else. Ownership: one per open store and process. Threads: one. Processes: a forked child
 // must not use it. Failure: kBusy when another process holds a lock for longer than kLockTimeout.
@@ -21,6 +25,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -30,11 +35,13 @@
 namespace lbox {
 
 inline constexpr std::chrono::seconds kLockTimeout{60};
+inline constexpr uint32_t kMarks = 1024;
 
 class StoreLock {
  public:
   // Takes over the opened lock file.
   StoreLock(std::unique_ptr<File> file, std::string path);
+  ~StoreLock();  // takes the mark away
   StoreLock(const StoreLock&) = delete;
   StoreLock& operator=(const StoreLock&) = delete;
 
@@ -64,7 +71,14 @@ class StoreLock {
   // Does not wait: an empty Held when another process does upkeep.
   Held TryUpkeep();
 
+  // Before LMDB maps the index.
+  void Mark();
+  // Processes that left their mark and are no more. Costs one read of the file.
+  std::vector<uint32_t> DeadMarks();
+  void RemoveMarks(const std::vector<uint32_t>& processes);
+
  private:
+  void SetMark(uint32_t process, uint32_t value);
   void ReleaseShared();
   void ReleaseExclusive();
   void ReleaseGate();
@@ -77,6 +91,7 @@ class StoreLock {
   const pid_t pid_;
   int shared_ = 0;
   bool exclusive_ = false;
+  bool marked_ = false;
 };
 
 }  // namespace lbox

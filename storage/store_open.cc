@@ -5,11 +5,14 @@
 // files without CURRENT are the rest of a store and refused. A store with CREATING is opened only
 // after all names on the way to CURRENT are durable.
 #include <cerrno>
+#include <chrono>
 #include <ctime>
+#include <map>
 #include <random>
 
 #include <sys/random.h>
 
+#include "storage/index_walk.h"
 #include "storage/open_checks.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
@@ -17,6 +20,10 @@
 
 namespace lbox {
 namespace {
+
+// Longest that opening waits for a look into the index; a million messages take a fifth of it once
+// they are in memory. Who has not seen the end of it by then opens the index all the same.
+constexpr std::chrono::milliseconds kLookFirst{2000};
 
 // Who may read a file may search its directory.
 uint32_t DirectoryMode(uint32_t mode) {
@@ -190,11 +197,10 @@ Status CreateUnlessThere(StoreImpl& store) {
   return store.options.create ? Create(store) : NoStore(store.folder);
 }
 
-// Every pack is there and holds what was committed. A pack may go while this looks, rewritten by
-// another process.
+// Every pack is there and holds what was committed; else the store is damaged, and opened all the
+// same. A pack may go while this looks, rewritten by another process.
 Status CheckPacks(StoreImpl& store) {
-  Status problem;
-  uint32_t suspect = 0;
+  std::map<uint32_t, std::string> suspects;
   const auto look = [&](Txn& txn) -> Status {
     return txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
       const std::string path = store.packs.PackPath(id);
@@ -205,37 +211,47 @@ Status CheckPacks(StoreImpl& store) {
       if (!info.ok() && info.status().code() != Code::kNotFound) {
         return info.status();
       }
-      suspect = id;
-      problem =
-          Status(Code::kCorruption, path +
-                                        (info.ok() ? " has " + std::to_string(info->size) + " bytes"
-                                                   : std::string(" is missing")) +
-                                        ", the index says " + std::to_string(row.tail) +
-                                        " bytes with " + std::to_string(row.live_count) +
-                                        " messages; restore it from a backup (a store must be "
-                                        "copied as a whole, not while in use)");
-      return problem;
+      suspects[id] = path +
+                     (info.ok() ? " has " + std::to_string(info->size) + " bytes"
+                                : std::string(" is missing")) +
+                     ", the index says " + std::to_string(row.tail) + " bytes with " +
+                     std::to_string(row.live_count) +
+                     " messages (a store must be copied as a whole, not while in use)";
+      return {};
     });
   };
-  if (Status status = store.Read(look); problem.ok()) {
-    return status;
+  LBOX_RETURN_IF_ERROR(store.Read(look));
+  if (suspects.empty()) {
+    return {};
   }
-  bool still_there = false;
-  const auto again = [&](Txn& txn) -> Status {
-    const Status status = txn.GetPack(suspect).status();
-    still_there = status.ok();
-    return IgnoreAbsent(status);
-  };
-  LBOX_RETURN_IF_ERROR(store.Read(again));
-  if (still_there) {
-    return problem;
+  return store.Read([&](Txn& txn) -> Status {
+    for (const auto& [id, text] : suspects) {
+      const Status status = txn.GetPack(id).status();
+      LBOX_RETURN_IF_ERROR(IgnoreAbsent(status));
+      if (status.ok()) {
+        store.damage.push_back(text);
+        store.packs.KeepUnknown();
+      }
+    }
+    return {};
+  });
+}
+
+// Reads all of the index, in a child, when a process died that had it open.
+Status LookFirst(StoreImpl& store) {
+  const auto dead = store.lock->DeadMarks();
+  if (dead.empty()) {
+    return {};
   }
-  return CheckPacks(store);
+  // When it fails the marks stay, for the next opener.
+  LBOX_RETURN_IF_ERROR(TryIndex(store.options, kLookFirst));
+  store.lock->RemoveMarks(dead);
+  return {};
 }
 
 }  // namespace
 
-Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options) {
+Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options, Opening opening) {
   const std::shared_ptr<StoreImpl> store(new StoreImpl(options));
   Env& env = store->env;
   LBOX_RETURN_IF_ERROR(CheckPlace(env, store->options));
@@ -251,7 +267,13 @@ Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options) 
     LBOX_ASSIGN_OR_RETURN(auto lock, OpenLock(*store, true));
     LBOX_RETURN_IF_ERROR(UseLock(*store, std::move(lock)));
   }
+  if (opening == Opening::kUse) {
+    LBOX_RETURN_IF_ERROR(LookFirst(*store));
+  }
   LBOX_RETURN_IF_ERROR(store->index->Open());
+  if (opening == Opening::kExamine) {
+    return store;
+  }
   LBOX_RETURN_IF_ERROR(CheckPacks(*store));
   // From here on something may be written.
   LBOX_RETURN_IF_ERROR(
@@ -264,7 +286,9 @@ Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options) 
   staging.gid = options.gid;
   staging.sync = options.sync;
   store->staging = StagingArea::Create(staging);
-  LBOX_RETURN_IF_ERROR(LookForUpkeep(*store));
+  if (store->damage.empty()) {
+    LBOX_RETURN_IF_ERROR(LookForUpkeep(*store));
+  }
   return store;
 }
 

@@ -33,6 +33,9 @@ Status ShrinkIfTimeAllows(StoreImpl& store, Clock::time_point deadline, bool exh
 }  // namespace
 
 bool Store::WantsMaintenance() {
+  if (!StoreImpl::Of(*this).damage.empty()) {
+    return false;
+  }
   const StoreImpl::Upkeep& upkeep = StoreImpl::Of(*this).upkeep;
   return !upkeep.packs.empty() || upkeep.pending || upkeep.shrink || upkeep.reserve_missing;
 }
@@ -41,6 +44,14 @@ Result<bool> Store::Maintain(std::chrono::milliseconds budget, bool exhaustive) 
   StoreImpl& store = StoreImpl::Of(*this);
   if (budget.count() <= 0) {
     return WantsMaintenance();
+  }
+  if (!store.damage.empty()) {
+    return exhaustive
+               ? Result<bool>(Status(
+                     Code::kCorruption,
+                     store.damage.front() +
+                         "; no disk is freed as long as that is so: run doveadm lbox repair"))
+               : Result<bool>(false);
   }
   const Clock::time_point deadline = Clock::now() + budget;
   const auto upkeep = store.lock->TryUpkeep();

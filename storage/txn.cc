@@ -58,6 +58,9 @@ std::string PackName(uint32_t id) {
   return "pack " + std::to_string(id);
 }
 
+// What LMDB needs for a row of no bytes.
+constexpr uint64_t kLeastRowBytes = 8;
+
 uint64_t CountFreePages(MDB_txn* txn) {
   constexpr MDB_dbi kFreeTable = 0;  // LMDB's own: transaction -> count, page numbers
   MDB_cursor* cursor = nullptr;
@@ -161,8 +164,13 @@ Status Txn::ForEach(MDB_dbi table, const char* row,
   }
   Status status;
   MDB_val key{}, value{};
+  // A damaged page may lead back to an earlier one, for ever.
+  uint64_t rows = 0;
+  const uint64_t most_rows = index_.TakenPages() * index_.page_bytes() / kLeastRowBytes;
   while (status.ok() && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-    status = visit(Bytes(key), Bytes(value));
+    status = ++rows <= most_rows ? visit(Bytes(key), Bytes(value))
+                                 : Status(Code::kCorruption, index_.path() + ": more " + row +
+                                                                 " rows than there is room for");
   }
   mdb_cursor_close(cursor);
   if (status.ok() && rc != MDB_NOTFOUND) {

@@ -47,15 +47,6 @@ def another_uid(store):
         os.chown(path, OTHER_UID, OTHER_UID)
 
 
-def missing_pack(store):
-    os.unlink(files_below(store + "/p")[0])
-
-
-def short_pack(store):
-    path = files_below(store + "/p")[0]
-    os.truncate(path, os.path.getsize(path) - 100)
-
-
 def missing_index(store):
     os.unlink(current_index(store))
 
@@ -90,8 +81,6 @@ def written(store):
 CASES = [
     (newer_format, r"lbox: .*CURRENT.*(newer|format 2)"),
     (another_uid, r"lbox: .* belongs to uid 5001, this process runs as uid 5000"),
-    (missing_pack, r"lbox: .*p/\d+ is missing, the index says \d+ bytes with 3 messages; restore it from a backup"),
-    (short_pack, r"lbox: .*p/\d+ has \d+ bytes, the index says \d+ bytes with 3 messages; restore it from a backup"),
     (missing_index, r"lbox: .*index\.1.*(missing|No such file).*"),
     (missing_current, r"lbox: .*CURRENT is missing, though other files of a store are there; restore"),
     (damaged_index, r"lbox: .*index\.1"),

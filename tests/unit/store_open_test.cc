@@ -178,14 +178,36 @@ TEST_F(StoreOpenTest, RefusesAnIndexOfAnotherStore) {
   ExpectRefused(Code::kCorruption, "belongs to the store", path_ + "/index.1");
 }
 
-TEST_F(StoreOpenTest, RefusesAMissingOrShortPack) {
+// The rest of such a store is served, new mail taken, and nothing that might still be of use
+// written over.
+TEST_F(StoreOpenTest, ServesWhatAMissingOrShortPackLeaves) {
   Fill();
   const std::string pack = path_ + "/p/00000001";
   const std::string bytes = ReadFile(pack);
-  fs::resize_file(pack, bytes.size() - 1);
-  ExpectRefused(Code::kCorruption, "the index says", pack);
-  fs::remove(pack);
-  ExpectRefused(Code::kCorruption, "is missing", pack);
+  for (const bool missing : {false, true}) {
+    if (missing) {
+      fs::remove(pack);
+    } else {
+      fs::resize_file(pack, bytes.size() - 1);
+    }
+    const auto store = MustOpen(Options());
+    ASSERT_NE(store, nullptr);
+    ASSERT_EQ(store->Damage().size(), 1u);
+    EXPECT_NE(store->Damage()[0].find(missing ? "is missing" : "the index says"),
+              std::string::npos);
+    EXPECT_EQ(LoadText(*store, box_, 1).ok(), !missing);
+    EXPECT_EQ(LoadText(*store, box_, 1).status().code(), missing ? Code::kCorruption : Code::kOk);
+    EXPECT_EQ(LoadText(*store, box_, 21).status().code(), Code::kCorruption);
+    WriteFile(path_ + "/p/00000002", "from a later time");
+    const auto uid = SaveText(*store, box_, "Subject: new\r\n\r\n");
+    ASSERT_TRUE(uid.ok()) << uid.status().message();
+    EXPECT_TRUE(LoadText(*store, box_, *uid).ok());
+    EXPECT_EQ(ReadFile(path_ + "/p/00000002"), "from a later time");
+    EXPECT_FALSE(store->WantsMaintenance());
+    EXPECT_FALSE(store->Maintain(std::chrono::seconds(1)).value());
+    EXPECT_EQ(store->Maintain(std::chrono::seconds(1), true).status().code(), Code::kCorruption);
+    EXPECT_EQ(ReadFile(path_ + "/p/00000002"), "from a later time");
+  }
   fs::remove_all(path_ + "/p");
   ExpectRefused(Code::kCorruption, "is missing", path_ + "/p");
 }
