@@ -1,5 +1,5 @@
-/* doveadm lbox status: what a user's stores hold and occupy. In C: Dovecot's parameter tables are C
- * only. */
+/* doveadm lbox status: what a user's stores hold and occupy; and the table of all commands. In C:
+ * Dovecot's parameter tables are C only. */
 #include "lib.h"
 #include "module-dir.h"
 #include "mail-namespace.h"
@@ -49,8 +49,7 @@ static void print_status(const struct lbox_admin_status* status) {
   doveadm_print_num(status->generation);
 }
 
-/* Namespaces that share a root share one storage: each is shown once. */
-static bool storage_seen_before(const struct mail_namespace* ns) {
+bool doveadm_lbox_storage_seen_before(const struct mail_namespace* ns) {
   const struct mail_namespace* prev = ns->user->namespaces;
 
   for (; prev != ns; prev = prev->next) {
@@ -67,7 +66,7 @@ static int cmd_lbox_status_run(struct doveadm_mail_cmd_context* ctx, struct mail
   int ret;
 
   for (ns = user->namespaces; ns != NULL; ns = ns->next) {
-    if (ns->storage == NULL || storage_seen_before(ns))
+    if (ns->storage == NULL || doveadm_lbox_storage_seen_before(ns))
       continue;
     ret = lbox_admin_table.status(ns->storage, ns->list, &status);
     if (ret < 0) {
@@ -108,6 +107,15 @@ static struct doveadm_cmd_ver2 lbox_commands[] = {
     {.name = "lbox status",
      .usage = "",
      .mail_cmd = cmd_lbox_status_alloc,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON DOVEADM_CMD_PARAMS_END},
+    {.name = "lbox verify",
+     .usage = DOVEADM_CMD_MAIL_USAGE_PREFIX "[--fast]",
+     .mail_cmd = cmd_lbox_verify_alloc,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON DOVEADM_CMD_PARAM(
+         LBOX_FAST_OPTION, "fast", CMD_PARAM_BOOL, 0) DOVEADM_CMD_PARAMS_END},
+    {.name = "lbox repair",
+     .usage = DOVEADM_CMD_MAIL_USAGE_PREFIX,
+     .mail_cmd = cmd_lbox_repair_alloc,
      DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON DOVEADM_CMD_PARAMS_END},
 };
 

@@ -2,6 +2,20 @@
 #define DOVEADM_LBOX_H
 
 struct module;
+struct mail_namespace;
+struct doveadm_mail_cmd_context;
+
+#define LBOX_FAST_OPTION 'q'
+
+/* Namespaces that share a root share one storage: each is shown once. */
+bool doveadm_lbox_storage_seen_before(const struct mail_namespace* ns);
+
+/* doveadm-verify.c */
+struct doveadm_mail_cmd_context* cmd_lbox_verify_alloc(void);
+struct doveadm_mail_cmd_context* cmd_lbox_repair_alloc(void);
+
+/* doveadm-series-*.c: lets the command have the option --fast. */
+void doveadm_lbox_accept_fast(struct doveadm_mail_cmd_context* ctx);
 
 /* The rest of the module is hidden. */
 #pragma GCC visibility push(default)

@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "plugin/guard.h"
+#include "plugin/lbox-repair.h"
 #include "plugin/lbox-storage.h"
 #include "plugin/series.h"
 
@@ -42,8 +43,32 @@ static int lbox_admin_get_status(struct mail_storage* _storage, struct mailbox_l
   });
 }
 
+static int lbox_admin_verify(struct mail_storage* storage, struct mailbox_list* list, int fast,
+                             const struct lbox_admin_calls* calls,
+                             struct lbox_admin_result* result_r) noexcept {
+  if (strcmp(storage->name, LBOX_STORAGE_NAME) != 0) {
+    return 0;
+  }
+  return lbox_guard(storage, -1, [&] {
+    return lbox_verify(LBOX_STORAGE(storage), list, fast != 0, *calls, result_r) < 0 ? -1 : 1;
+  });
+}
+
+static int lbox_admin_repair(struct mail_storage* storage, struct mailbox_list* list,
+                             const struct lbox_admin_calls* calls,
+                             struct lbox_admin_result* result_r) noexcept {
+  if (strcmp(storage->name, LBOX_STORAGE_NAME) != 0) {
+    return 0;
+  }
+  return lbox_guard(storage, -1, [&] {
+    return lbox_repair(LBOX_STORAGE(storage), list, *calls, result_r) < 0 ? -1 : 1;
+  });
+}
+
 const struct lbox_admin_table lbox_admin_table = {
     .status = lbox_admin_get_status,
+    .verify = lbox_admin_verify,
+    .repair = lbox_admin_repair,
 };
 
 }  // extern "C"

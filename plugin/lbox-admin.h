@@ -23,11 +23,44 @@ struct lbox_admin_status {
   uint64_t generation;
 };
 
+/* One thing that verifying found wrong. */
+struct lbox_admin_finding {
+  const char* kind; /* "index", "counts", "message", "dead space", "unreadable": docs/operations.md;
+                       "dovecot index", "mailbox list" */
+  const char* mailbox; /* "" when it is not about one */
+  const char* guid;    /* of the message, hex; "" */
+  uint32_t uid;        /* 0: none */
+  const char* text;
+};
+
+/* Called on the way. */
+struct lbox_admin_calls {
+  void* context;
+  void (*finding)(void* context, const struct lbox_admin_finding* finding);
+  void (*line)(void* context, const char* line);                        /* what a repair did */
+  void (*progress)(void* context, uint64_t done, uint64_t total_bytes); /* total 0: not known yet */
+};
+
+struct lbox_admin_result {
+  const char* path; /* of the store; valid as long as the storage */
+  uint64_t mailboxes, messages, packs;
+  uint64_t bytes;    /* of packs and large bodies */
+  uint64_t findings; /* of repair: that are left */
+  uint64_t lost;     /* messages, by a repair */
+  unsigned int repaired : 1;
+};
+
 struct lbox_admin_table {
   /* Returns 1 with the status, 0 if the storage is not lbox, -1 on
      error (set on the storage). */
   int (*status)(struct mail_storage* storage, struct mailbox_list* list,
                 struct lbox_admin_status* status_r);
+  /* Likewise. That something is wrong is no error: see result_r->findings. fast: no hashes of
+     bodies. */
+  int (*verify)(struct mail_storage* storage, struct mailbox_list* list, int fast,
+                const struct lbox_admin_calls* calls, struct lbox_admin_result* result_r);
+  int (*repair)(struct mail_storage* storage, struct mailbox_list* list,
+                const struct lbox_admin_calls* calls, struct lbox_admin_result* result_r);
 };
 
 #pragma GCC visibility push(default)

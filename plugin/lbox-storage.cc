@@ -120,11 +120,8 @@ void lbox_storage_destroy(struct mail_storage* _storage) noexcept {
   index_storage_destroy(_storage);
 }
 
-int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list) {
-  lbox_storage_state& state = *storage->state;
-  if (state.store != nullptr) {
-    return 0;
-  }
+int lbox_storage_options(struct lbox_storage* storage, struct mailbox_list* list,
+                         lbox::StoreOptions* options_r) {
   struct mail_storage* _storage = &storage->storage;
   lbox_settings_values settings{};
   const char* error = nullptr;
@@ -132,6 +129,24 @@ int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list) {
     mail_storage_set_critical(_storage, "lbox: %s", error);
     return -1;
   }
+  struct mailbox_permissions perm;
+  mailbox_list_get_root_permissions(list, &perm);
+  options_r->path = storage->state->path;
+  options_r->allow_fuse = settings.allow_fuse;
+  options_r->sync = _storage->set->parsed_fsync_mode != FSYNC_MODE_NEVER;
+  options_r->mode = perm.file_create_mode;
+  options_r->gid = perm.file_create_gid == static_cast<gid_t>(-1)
+                       ? -1
+                       : static_cast<int64_t>(perm.file_create_gid);
+  return 0;
+}
+
+int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list) {
+  lbox_storage_state& state = *storage->state;
+  if (state.store != nullptr) {
+    return 0;
+  }
+  struct mail_storage* _storage = &storage->storage;
   const char* root = mailbox_list_get_root_forced(list, MAILBOX_LIST_PATH_TYPE_DIR);
   const auto new_parents = lbox_missing_parents(root);
   if (mailbox_list_mkdir_root(list, root, MAILBOX_LIST_PATH_TYPE_DIR) < 0) {
@@ -141,17 +156,10 @@ int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list) {
   if (const lbox::Status status = lbox_sync_directories(new_parents); !status.ok()) {
     return lbox_fail(_storage, _storage->event, status);
   }
-  struct mailbox_permissions perm;
-  mailbox_list_get_root_permissions(list, &perm);
-
   lbox::StoreOptions options;
-  options.path = state.path;
-  options.allow_fuse = settings.allow_fuse;
-  options.sync = _storage->set->parsed_fsync_mode != FSYNC_MODE_NEVER;
-  options.mode = perm.file_create_mode;
-  options.gid = perm.file_create_gid == static_cast<gid_t>(-1)
-                    ? -1
-                    : static_cast<int64_t>(perm.file_create_gid);
+  if (lbox_storage_options(storage, list, &options) < 0) {
+    return -1;
+  }
   auto store = lbox::Store::Open(options);
   if (!store.ok()) {
     return lbox_fail(_storage, _storage->event, store.status());

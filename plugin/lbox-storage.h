@@ -24,6 +24,7 @@ struct lbox_storage_state {
   std::shared_ptr<lbox::Store> store;  // opened by the first mailbox
   std::string path;                    // of the store
   bool list_checked = false;           // against the store, by this process
+  bool repaired = false;               // looked through by this process, for doveadm force-resync
   struct timeout* to_upkeep = nullptr;
   struct timeout* to_flush = nullptr;  // writes waiting flag changes to the store
 };
@@ -88,6 +89,9 @@ struct mailbox* lbox_mailbox_alloc(struct mail_storage* storage, struct mailbox_
                                    const char* vname, enum mailbox_flags flags) noexcept;
 }
 
+// Where the store is and how it is to be opened. Returns 0 or -1 (error set).
+int lbox_storage_options(struct lbox_storage* storage, struct mailbox_list* list,
+                         lbox::StoreOptions* options_r);
 // Opens the store, creating it when missing. Returns 0 or -1 (error set).
 int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list);
 // Adds mailboxes to the list that a power cut took out of it; once per boot of the machine.

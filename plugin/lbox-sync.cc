@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "plugin/guard.h"
+#include "plugin/lbox-repair.h"
 #include "plugin/reconcile.h"
 
 namespace {
@@ -453,6 +454,9 @@ struct mailbox_sync_context* lbox_storage_sync_init(struct mailbox* box,
         (flags & MAILBOX_SYNC_FLAG_FORCE_RESYNC) != 0 || mail_index_reset_fscked(box->index);
     if (!index_mailbox_want_full_sync(box, flags) && !resync) {
       return 0;
+    }
+    if ((flags & MAILBOX_SYNC_FLAG_FORCE_RESYNC) != 0 && lbox_repair_for_resync(mbox) < 0) {
+      return -1;
     }
     if (!resync && may_defer_flags(mbox, flags)) {
       return mail_index_refresh(box->index);

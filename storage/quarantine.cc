@@ -90,6 +90,9 @@ Status Quarantine::Write(const std::string& name, std::string_view bytes) {
   LBOX_RETURN_IF_ERROR(MakeFolder());
   const std::string path = path_ + "/" + name;
   const std::string fresh = path + ".new";
+  if (Status status = files_.env->Unlink(fresh); !status.ok() && status.code() != Code::kNotFound) {
+    return status;
+  }
   {
     LBOX_ASSIGN_OR_RETURN(const auto file,
                           files_.env->Create(fresh, false, files_.mode, files_.gid));

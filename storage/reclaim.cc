@@ -78,6 +78,37 @@ class Reclaim {
   Reclaim(const Reclaim&) = delete;
   Reclaim& operator=(const Reclaim&) = delete;
 
+  // What the index says is in the pack, whatever else is: for a pack that is no chain of records
+  // any more.
+  Status RunUnscanned(uint32_t pack) {
+    bool gone = false;
+    const auto work = [&](Txn& txn) -> Status {
+      moves_.clear();
+      const Status status = txn.GetPack(pack).status();
+      gone = status.code() == Code::kNotFound;
+      if (gone || !status.ok()) {
+        return gone ? Status() : status;
+      }
+      return txn.ForEachBody([&](uint64_t id, const BodyRow& row) -> Status {
+        if (row.pack == pack) {
+          moves_.push_back({id, pack, row.offset, 0, row.record_bytes});
+        }
+        return {};
+      });
+    };
+    LBOX_RETURN_IF_ERROR(store_.Read(work));
+    if (gone) {
+      return {};
+    }
+    std::sort(moves_.begin(), moves_.end(),
+              [](const Move& a, const Move& b) { return a.from < b.from; });
+    victims_.push_back(pack);
+    if (!moves_.empty()) {
+      LBOX_RETURN_IF_ERROR(CopyAll());
+    }
+    return Repoint();
+  }
+
   // A damaged pack is passed over, and reported in the end.
   Status Run(const std::vector<Victim>& victims) {
     Status damage;
@@ -316,6 +347,12 @@ Result<bool> ReclaimStep(StoreImpl& store, bool exhaustive) {
   Reclaim reclaim(store);
   LBOX_RETURN_IF_ERROR(reclaim.Run(victims));
   return true;
+}
+
+Status RewritePack(StoreImpl& store, uint32_t pack) {
+  LBOX_ASSIGN_OR_RETURN(const auto shared, store.lock->Shared());
+  LBOX_RETURN_IF_ERROR(Retire(store, {{pack, {}}}));
+  return Reclaim(store).RunUnscanned(pack);
 }
 
 }  // namespace lbox

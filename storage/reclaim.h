@@ -18,4 +18,9 @@ inline constexpr uint64_t kReclaimStepBytes = 16 * 1024 * 1024;  // copied in on
 // one. False when none is worth it.
 Result<bool> ReclaimStep(StoreImpl& store, bool exhaustive);
 
+// Moves what the index says is in the pack to a new one, without looking at what else the pack
+// holds, which may be damaged. Ok when there is no such pack. For repair, which has verified those
+// records.
+Status RewritePack(StoreImpl& store, uint32_t pack);
+
 }  // namespace lbox

@@ -1,91 +1,80 @@
 #include "storage/store_check.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <unordered_map>
 
+#include "storage/check_files.h"
 #include "storage/message_table.h"
-#include "storage/pack_scan.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
 
 namespace lbox {
 namespace {
 
+constexpr uint64_t kRowsBetweenSigns = 1000;
+
 class Checker {
  public:
-  Checker(StoreImpl& store, CheckReport& report) : store_(store), report_(report) {}
+  Checker(const CheckOptions& options, CheckReport& report) : options_(options), report_(report) {}
 
   Status Index(Txn& txn) {
     LBOX_RETURN_IF_ERROR(txn.ForEachMailbox(
         [&](uint32_t id, const MailboxRow& row) { return Mailbox(txn, id, row); }));
-    Expect("mailboxes by GUID", txn.CountMailboxGuids(), report_.mailboxes);
+    Expect("mailboxes by GUID", txn.CountMailboxGuids(), report_.mailboxes, Damage::kIndex);
     LBOX_RETURN_IF_ERROR(Extras(txn));
     LBOX_RETURN_IF_ERROR(Bodies(txn));
     LBOX_RETURN_IF_ERROR(Packs(txn));
     Totals(txn.meta);
+    (void)txn.FreePages();  // reads the list of free pages: an end here is one in a child
     return {};
   }
 
-  Status Records() {
-    for (const auto& [id, found] : packs_) {
-      LBOX_RETURN_IF_ERROR(PackRecords(id));
-    }
-    return {};
-  }
-
-  Status EveryBody() {
-    for (const auto& [mailbox, uid] : messages_) {
-      auto reader = store_.OpenBody(mailbox, uid);
-      const Status status = reader.ok() ? (*reader)->Verify() : reader.status();
-      if (!status.ok() && status.code() != Code::kNotFound) {
-        Problem(status.message());
-      }
-    }
-    return {};
-  }
-
-  void RememberMessages() { remember_ = true; }
+  [[nodiscard]] const std::map<uint32_t, PackContents>& packs() const { return packs_; }
 
  private:
   struct BodyUse {
     uint32_t references = 0;
     uint32_t physical_size = 0;
   };
-  struct PackUse {
-    uint64_t bytes = 0;
-    uint32_t count = 0;
-    std::vector<std::pair<uint32_t, uint32_t>> ranges;  // offset, span
-  };
 
-  void Problem(const std::string& text) {
-    if (report_.problems.size() < kMaxProblems) {
-      report_.problems.push_back(text);
+  void Problem(const std::string& text, Damage damage = Damage::kIndex) {
+    Finding finding;
+    finding.damage = damage;
+    finding.text = text;
+    report_.findings.push_back(std::move(finding));
+  }
+  void Expect(const std::string& what, uint64_t said, uint64_t found,
+              Damage damage = Damage::kCounts) {
+    if (said != found) {
+      Problem(
+          what + ": the index says " + std::to_string(said) + ", found " + std::to_string(found),
+          damage);
     }
   }
-  void Expect(const std::string& what, uint64_t said, uint64_t found) {
-    if (said != found) {
-      Problem(what + ": the index says " + std::to_string(said) + ", found " +
-              std::to_string(found));
+  void Alive() {
+    if (options_.progress && ++rows_ % kRowsBetweenSigns == 0) {
+      options_.progress(0, 0);
     }
   }
 
   Status Mailbox(Txn& txn, uint32_t id, const MailboxRow& row) {
     report_.mailboxes++;
-    const std::string name = "mailbox " + ToHex(row.guid);
+    std::string name = "mailbox " + ToHex(row.guid);
     const auto by_guid = txn.FindMailbox(row.guid);
     if (!by_guid.ok() || *by_guid != id) {
       Problem(name + " is not found by its GUID");
     }
-    if (const auto cold = txn.GetCold(id); !cold.ok()) {
+    if (const auto cold = txn.GetCold(id); cold.ok()) {
+      name = "mailbox \"" + DisplayName(cold->name) + "\" (" + ToHex(row.guid) + ")";
+    } else {
       Problem(name + ": " + cold.status().message());
     }
     uint64_t messages = 0, physical = 0, logical = 0, stored = 0;
     uint32_t last = 0;
     const auto visit = [&](const Message& message) -> Result<bool> {
-      if (message.uid <= last) {
-        Problem(name + ": UID " + std::to_string(message.uid) + " after " + std::to_string(last));
-      }
+      Alive();
       last = message.uid;
       messages++;
       physical += message.physical_size;
@@ -107,9 +96,6 @@ class Checker {
         if (const auto extra = txn.GetExtra(id, message.uid); !extra.ok()) {
           Problem(name + " UID " + std::to_string(message.uid) + ": " + extra.status().message());
         }
-      }
-      if (remember_) {
-        messages_.emplace_back(row.guid, message.uid);
       }
       return true;
     };
@@ -140,23 +126,22 @@ class Checker {
       count++;
       return {};
     }));
-    Expect("extra rows", count, extras_);
+    Expect("extra rows", count, extras_, Damage::kIndex);
     return {};
   }
 
   Status Bodies(Txn& txn) {
     return txn.ForEachBody([&](uint64_t id, const BodyRow& row) -> Status {
       report_.bodies++;
+      Alive();
       const auto use = uses_.find(id);
       Expect("body " + std::to_string(id) + ", references", row.references,
-             use == uses_.end() ? 0 : use->second.references);
+             use == uses_.end() ? 0 : use->second.references,
+             use == uses_.end() ? Damage::kIndex : Damage::kCounts);
       if (id >= txn.meta.next_body_id) {
         Problem("body " + std::to_string(id) + " is above the next id");
       }
-      PackUse& pack = packs_[row.pack];
-      pack.bytes += row.record_bytes;
-      pack.count++;
-      pack.ranges.emplace_back(row.offset, row.record_bytes);
+      packs_[row.pack].records.push_back({id, row});
       stored_ += StoredBytes(row);
       if (row.large_id != 0) {
         large_count_++;
@@ -170,21 +155,23 @@ class Checker {
     LBOX_RETURN_IF_ERROR(txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
       report_.packs++;
       const std::string name = "pack " + std::to_string(id);
-      PackUse& use = packs_[id];
-      Expect(name + ", live records", row.live_count, use.count);
-      Expect(name + ", live bytes", row.live_bytes, use.bytes);
-      std::sort(use.ranges.begin(), use.ranges.end());
-      uint64_t end = 0;
-      for (const auto& [offset, span] : use.ranges) {
-        if (offset < end) {
-          Problem(name + ": records overlap at " + std::to_string(offset));
+      PackContents& pack = packs_[id];
+      pack.row = row;
+      std::sort(pack.records.begin(), pack.records.end(),
+                [](const auto& x, const auto& y) { return x.body.offset < y.body.offset; });
+      uint64_t end = 0, bytes = 0;
+      for (const auto& record : pack.records) {
+        if (record.body.offset < end) {
+          Problem(name + ": records overlap at " + std::to_string(record.body.offset));
         }
-        end = uint64_t{offset} + span;
+        end = uint64_t{record.body.offset} + record.body.record_bytes;
+        bytes += record.body.record_bytes;
       }
+      Expect(name + ", live records", row.live_count, pack.records.size());
+      Expect(name + ", live bytes", row.live_bytes, bytes);
       if (end > row.tail) {
         Problem(name + ": a record lies beyond its tail");
       }
-      use.ranges = {};
       pack_bytes_ += row.tail;
       pack_live_ += row.live_bytes;
       if (id >= txn.meta.next_pack_id) {
@@ -192,7 +179,7 @@ class Checker {
       }
       return {};
     }));
-    Expect("packs", report_.packs, packs_.size());
+    Expect("packs", report_.packs, packs_.size(), Damage::kIndex);
     if (txn.meta.active_pack != 0 && !packs_.contains(txn.meta.active_pack)) {
       Problem("the active pack " + std::to_string(txn.meta.active_pack) + " has no row");
     }
@@ -210,80 +197,59 @@ class Checker {
     Expect("large bytes", meta.large_bytes, large_bytes_);
   }
 
-  // Every record in the pack is whole, and each that is live is the one its row describes.
-  Status PackRecords(uint32_t id) {
-    return store_.Read([&](Txn& txn) -> Status {
-      const auto row = txn.GetPack(id);
-      if (row.status().code() == Code::kNotFound) {
-        return {};  // rewritten or emptied since
-      }
-      LBOX_RETURN_IF_ERROR(row.status());
-      LBOX_ASSIGN_OR_RETURN(const auto file, store_.packs.OpenRead(id));
-      uint32_t live = 0;
-      const auto visit = [&](uint64_t offset, uint64_t span, const PackRecord& record,
-                             size_t header_bytes, uint32_t check) -> Status {
-        const auto body = txn.GetBody(record.body_id);
-        if (!body.ok() || body->pack != id || body->offset != offset) {
-          return body.status().code() == Code::kCorruption ? body.status() : Status();
-        }
-        live++;
-        if (body->record_bytes != span || body->record_header_bytes != header_bytes ||
-            body->header_check != check || body->large_id != record.large_id ||
-            body->body_stored != record.body_stored) {
-          Problem("body " + std::to_string(record.body_id) + " does not match its record in pack " +
-                  std::to_string(id));
-        }
-        if (record.large_id != 0) {
-          LargeFile(record);
-        }
-        return {};
-      };
-      if (const Status status =
-              ScanPack({*file, store_.packs.PackPath(id), row->tail, txn.meta.uuid}, visit);
-          !status.ok()) {
-        Problem(status.message());
-      }
-      Expect("pack " + std::to_string(id) + ", records in use", row->live_count, live);
-      return {};
-    });
-  }
-
-  void LargeFile(const PackRecord& record) {
-    const std::string path = store_.packs.LargePath(record.large_id);
-    const auto info = store_.env.Stat(path);
-    if (!info.ok()) {
-      Problem(info.status().message());
-    } else if (info->size != kLargeHeaderBytes + uint64_t{record.body_stored}) {
-      Problem(path + " has " + std::to_string(info->size) + " bytes instead of " +
-              std::to_string(kLargeHeaderBytes + uint64_t{record.body_stored}));
-    }
-  }
-
-  StoreImpl& store_;
+  const CheckOptions& options_;
   CheckReport& report_;
-  bool remember_ = false;
-  std::vector<std::pair<Guid, uint32_t>> messages_;
+  uint64_t rows_ = 0;
   std::unordered_map<uint64_t, BodyUse> uses_;
-  std::map<uint32_t, PackUse> packs_;
+  std::map<uint32_t, PackContents> packs_;
   uint64_t extras_ = 0, physical_ = 0, virtual_ = 0, stored_ = 0;
   uint64_t pack_bytes_ = 0, pack_live_ = 0, large_count_ = 0, large_bytes_ = 0;
 };
 
 }  // namespace
 
+const char* ToString(Damage damage) {
+  constexpr std::array<const char*, kDamages> kNames{"index", "counts", "message", "dead space",
+                                                     "unreadable"};
+  return kNames[static_cast<size_t>(damage)];
+}
+
 Result<CheckReport> CheckStore(Store& store, const CheckOptions& options) {
   StoreImpl& impl = StoreImpl::Of(store);
   CheckReport report;
-  Checker checker(impl, report);
-  if (options.bodies) {
-    checker.RememberMessages();
+  std::map<uint32_t, PackContents> packs;
+  Guid uuid;
+  const auto look = [&](Txn& txn) -> Status {
+    report = CheckReport();
+    Checker checker(options, report);
+    uuid = txn.meta.uuid;
+    Status status = checker.Index(txn);
+    if (status.code() == Code::kCorruption || status.code() == Code::kNotFound) {
+      Finding finding;
+      finding.text = status.message();
+      report.findings.push_back(std::move(finding));
+      status = Status();
+    }
+    packs = checker.packs();
+    return status;
+  };
+  LBOX_RETURN_IF_ERROR(impl.Read(look));
+  const bool contradicts =
+      std::any_of(report.findings.begin(), report.findings.end(),
+                  [](const Finding& finding) { return finding.damage == Damage::kIndex; });
+  if (options.records && !contradicts) {
+    LBOX_RETURN_IF_ERROR(CheckFiles(impl, uuid, packs, options, &report.findings));
   }
-  LBOX_RETURN_IF_ERROR(impl.Read([&](Txn& txn) { return checker.Index(txn); }));
-  if (options.records) {
-    LBOX_RETURN_IF_ERROR(checker.Records());
+  for (const auto& [id, contents] : packs) {
+    report.bytes += contents.row.tail;
+    for (const auto& record : contents.records) {
+      report.bytes += LargeBytes(record.body);
+    }
   }
-  if (options.bodies) {
-    LBOX_RETURN_IF_ERROR(checker.EveryBody());
+  for (const Finding& finding : report.findings) {
+    if (report.problems.size() < kMaxProblems) {
+      report.problems.push_back(finding.text);
+    }
   }
   return report;
 }

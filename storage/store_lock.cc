@@ -93,7 +93,7 @@ void StoreLock::SetMark(uint32_t process, uint32_t value) {
 }
 
 void StoreLock::Mark() {
-  if (!marked_ && pid_ == getpid()) {
+  if (may_mark_ && !marked_ && pid_ == getpid()) {
     marked_ = true;
     SetMark(static_cast<uint32_t>(pid_), static_cast<uint32_t>(pid_));
   }

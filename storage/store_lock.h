@@ -73,6 +73,7 @@ class StoreLock {
 
   // Before LMDB maps the index.
   void Mark();
+  void LeaveNoMark() { may_mark_ = false; }
   // Processes that left their mark and are no more. Costs one read of the file.
   std::vector<uint32_t> DeadMarks();
   void RemoveMarks(const std::vector<uint32_t>& processes);
@@ -91,6 +92,7 @@ class StoreLock {
   const pid_t pid_;
   int shared_ = 0;
   bool exclusive_ = false;
+  bool may_mark_ = true;
   bool marked_ = false;
 };
 

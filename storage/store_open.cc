@@ -269,6 +269,8 @@ Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options, 
   }
   if (opening == Opening::kUse) {
     LBOX_RETURN_IF_ERROR(LookFirst(*store));
+  } else {
+    store->lock->LeaveNoMark();
   }
   LBOX_RETURN_IF_ERROR(store->index->Open());
   if (opening == Opening::kExamine) {

@@ -1,28 +1,16 @@
 // Reading messages: rows from the index, bodies from packs and large files.
-#include <algorithm>
-
 #include "storage/body_reader.h"
 #include "storage/body_writer.h"
 #include "storage/message_table.h"
+#include "storage/record_reader.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
 
 namespace lbox {
 namespace {
 
-// Read in one go with the record header: enough for the header section of nearly every message, and
-// for a small message as a whole.
-constexpr size_t kReadAheadBytes = 16 * 1024;
-
-// Where a message's body is, as one read transaction sees it.
-struct Location {
-  uint64_t body_id = 0;
-  BodyRow body;
-  Guid store;
-};
-
-Result<Location> Locate(StoreImpl& store, const Guid& mailbox, uint32_t uid) {
-  Location location;
+Result<RecordPlace> Locate(StoreImpl& store, const Guid& mailbox, uint32_t uid) {
+  RecordPlace location;
   const auto work = [&](Txn& txn) -> Status {
     LBOX_RETURN_IF_ERROR(store.packs.DropRemoved(txn));
     LBOX_ASSIGN_OR_RETURN(const uint32_t id, txn.FindMailbox(mailbox));
@@ -41,72 +29,7 @@ Result<Location> Locate(StoreImpl& store, const Guid& mailbox, uint32_t uid) {
   return location;
 }
 
-// What ReadRecord found at a location.
-struct Record {
-  PackRecord record;
-  std::shared_ptr<File> pack;
-  std::string bytes;  // from the record's start, as far as read
-};
-
-// kNotFound: no such pack file. kCorruption: something else than the row says. Both may come from a
-// pack that was rewritten since.
-Result<Record> ReadRecord(StoreImpl& store, const Location& location) {
-  const BodyRow& row = location.body;
-  Record found;
-  LBOX_ASSIGN_OR_RETURN(found.pack, store.packs.OpenRead(row.pack));
-  const size_t wanted =
-      std::min<uint64_t>(row.record_bytes, uint64_t{row.record_header_bytes} + kReadAheadBytes);
-  found.bytes.resize(wanted);
-  LBOX_ASSIGN_OR_RETURN(const size_t got,
-                        found.pack->ReadAt(row.offset, found.bytes.data(), wanted));
-  if (got != wanted || wanted < kPackRecordFixedBytes || wanted < row.record_header_bytes) {
-    return Status(Code::kCorruption, "the pack is shorter than the record");
-  }
-  const std::span<const uint8_t> data(reinterpret_cast<const uint8_t*>(found.bytes.data()),
-                                      found.bytes.size());
-  LBOX_ASSIGN_OR_RETURN(const size_t header_bytes, PackRecordHeaderBytes(data));
-  if (header_bytes != row.record_header_bytes || PackRecordCheck(data) != row.header_check) {
-    return Status(Code::kCorruption, "another record is there than the index says");
-  }
-  LBOX_ASSIGN_OR_RETURN(found.record, DecodePackRecord(data.first(header_bytes)));
-  if (found.record.body_id != location.body_id || found.record.store != location.store ||
-      found.record.large_id != row.large_id || found.record.body_stored != row.body_stored ||
-      PackRecordSpan(header_bytes, found.record) != row.record_bytes) {
-    return Status(Code::kCorruption, "the record is another than the index says");
-  }
-  return found;
-}
-
-// Takes the frames apart; reads the rest of the header frame if need be.
-Result<BodyReaderOptions> ReaderOptions(const Location& location, Record found) {
-  const size_t header_bytes = location.body.record_header_bytes;
-  BodyReaderOptions options;
-  const PackRecord& record = found.record;
-  const size_t header_end = header_bytes + record.header_stored;
-  if (found.bytes.size() < header_end) {
-    const size_t have = found.bytes.size();
-    found.bytes.resize(header_end);
-    LBOX_ASSIGN_OR_RETURN(const size_t got,
-                          found.pack->ReadAt(location.body.offset + have, found.bytes.data() + have,
-                                             header_end - have));
-    if (got != header_end - have) {
-      return Status(Code::kCorruption, "the pack is shorter than the record");
-    }
-  }
-  options.header_frame = found.bytes.substr(header_bytes, record.header_stored);
-  if (record.large_id == 0 && record.body_stored > 0) {
-    if (found.bytes.size() >= header_end + record.body_stored) {
-      options.body_frame = found.bytes.substr(header_end, record.body_stored);
-    } else {
-      options.pack = found.pack;
-      options.body_offset = uint64_t{location.body.offset} + header_end;
-    }
-  }
-  options.record = found.record;
-  return options;
-}
-
-std::string Describe(const StoreImpl& store, const Location& location, const Guid& mailbox,
+std::string Describe(const StoreImpl& store, const RecordPlace& location, const Guid& mailbox,
                      uint32_t uid) {
   return store.packs.PackPath(location.body.pack) + " record at " +
          std::to_string(location.body.offset) + " (mailbox " + ToHex(mailbox) + " UID " +
@@ -114,7 +37,7 @@ std::string Describe(const StoreImpl& store, const Location& location, const Gui
 }
 
 // The file of a large body: may be gone because the message was expunged since, or missing.
-Result<std::unique_ptr<File>> OpenLarge(StoreImpl& store, const Location& location,
+Result<std::unique_ptr<File>> OpenLarge(StoreImpl& store, const RecordPlace& location,
                                         const Guid& mailbox, uint32_t uid) {
   const std::string path = store.packs.LargePath(location.body.large_id);
   auto file = store.env.OpenRead(path);
@@ -140,7 +63,7 @@ Result<Message> Store::Lookup(const Guid& mailbox, uint32_t uid) {
 }
 
 Result<uint32_t> Store::References(const Guid& mailbox, uint32_t uid) {
-  LBOX_ASSIGN_OR_RETURN(const Location location, Locate(StoreImpl::Of(*this), mailbox, uid));
+  LBOX_ASSIGN_OR_RETURN(const RecordPlace location, Locate(StoreImpl::Of(*this), mailbox, uid));
   return location.body.references;
 }
 
@@ -176,11 +99,9 @@ Status Store::Scan(const Guid& mailbox, uint32_t first_uid, uint32_t last_uid,
 Result<std::unique_ptr<BodyReader>> Store::OpenBody(const Guid& mailbox, uint32_t uid) {
   StoreImpl& store = StoreImpl::Of(*this);
   for (bool again = false;; again = true) {
-    LBOX_ASSIGN_OR_RETURN(const Location location, Locate(store, mailbox, uid));
+    LBOX_ASSIGN_OR_RETURN(const RecordPlace location, Locate(store, mailbox, uid));
     const std::string context = Describe(store, location, mailbox, uid);
-    auto found = ReadRecord(store, location);
-    auto options = found.ok() ? ReaderOptions(location, std::move(found.value()))
-                              : Result<BodyReaderOptions>(found.status());
+    auto options = ReadRecord(store.packs, location);
     if (options.ok()) {
       options->context = context;
       options->keep_alive = shared_from_this();
