@@ -86,21 +86,26 @@ static int cmd_lbox_status_run(struct doveadm_mail_cmd_context* ctx, struct mail
   return 0;
 }
 
-static struct doveadm_mail_cmd_context* cmd_lbox_status_alloc(void) {
-  struct doveadm_mail_cmd_context* ctx;
+static void print_status_headers(void) {
   unsigned int i;
 
-  ctx = doveadm_mail_cmd_alloc(struct doveadm_mail_cmd_context);
-  ctx->v.run = cmd_lbox_status_run;
-  /* 2.4 forbids this later than here, 2.3 allows it. */
-  doveadm_print_init(DOVEADM_PRINT_TYPE_TABLE);
   doveadm_print_header("store", "Store", 0);
   for (i = 0; i < N_ELEMENTS(status_columns); i++) {
     doveadm_print_header(
         status_columns[i].key, status_columns[i].title,
         DOVEADM_PRINT_HEADER_FLAG_RIGHT_JUSTIFY | DOVEADM_PRINT_HEADER_FLAG_NUMBER);
   }
-  return ctx;
+}
+
+static struct doveadm_mail_cmd_context* cmd_lbox_status_alloc(void) {
+  struct lbox_cmd_context* ctx = doveadm_mail_cmd_alloc(struct lbox_cmd_context);
+
+  ctx->ctx.v.run = cmd_lbox_status_run;
+  ctx->print_headers = print_status_headers;
+  doveadm_lbox_set_init(ctx);
+  /* 2.4 forbids this later than here. */
+  doveadm_print_init(DOVEADM_PRINT_TYPE_TABLE);
+  return &ctx->ctx;
 }
 
 static struct doveadm_cmd_ver2 lbox_commands[] = {

@@ -1,9 +1,10 @@
 #ifndef DOVEADM_LBOX_H
 #define DOVEADM_LBOX_H
 
+#include "doveadm-mail.h"
+
 struct module;
 struct mail_namespace;
-struct doveadm_mail_cmd_context;
 
 #define LBOX_FAST_OPTION 'q'
 
@@ -14,8 +15,17 @@ bool doveadm_lbox_storage_seen_before(const struct mail_namespace* ns);
 struct doveadm_mail_cmd_context* cmd_lbox_verify_alloc(void);
 struct doveadm_mail_cmd_context* cmd_lbox_repair_alloc(void);
 
-/* doveadm-series-*.c: lets the command have the option --fast. */
-void doveadm_lbox_accept_fast(struct doveadm_mail_cmd_context* ctx);
+struct lbox_cmd_context {
+  struct doveadm_mail_cmd_context ctx;
+  void (*print_headers)(void);
+};
+
+/* doveadm-series-*.c */
+/* Lets print_headers be called behind the header that Dovecot prints when a command goes through
+   several users. */
+void doveadm_lbox_set_init(struct lbox_cmd_context* ctx);
+/* Lets the command have the option --fast. */
+void doveadm_lbox_accept_fast(struct lbox_cmd_context* ctx);
 
 /* The rest of the module is hidden. */
 #pragma GCC visibility push(default)

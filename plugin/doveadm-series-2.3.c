@@ -1,16 +1,26 @@
 /* What differs for doveadm commands in Dovecot 2.3: options of mail commands are announced to
-   getopt as well, also when they are read by name. */
+   getopt as well, also when they are read by name; initializing takes arguments. */
 #include "lib.h"
 #include "doveadm-mail.h"
 #include "doveadm-lbox.h"
+
+static void init(struct doveadm_mail_cmd_context* ctx, const char* const args[] ATTR_UNUSED) {
+  struct lbox_cmd_context* lbox_ctx = container_of(ctx, struct lbox_cmd_context, ctx);
+
+  lbox_ctx->print_headers();
+}
+
+void doveadm_lbox_set_init(struct lbox_cmd_context* ctx) {
+  ctx->ctx.v.init = init;
+}
 
 static bool accept_option(struct doveadm_mail_cmd_context* ctx ATTR_UNUSED, int c) {
   return c == LBOX_FAST_OPTION;
 }
 
-void doveadm_lbox_accept_fast(struct doveadm_mail_cmd_context* ctx) {
+void doveadm_lbox_accept_fast(struct lbox_cmd_context* ctx) {
   static const char options[] = {LBOX_FAST_OPTION, '\0'};
 
-  ctx->getopt_args = options;
-  ctx->v.parse_arg = accept_option;
+  ctx->ctx.getopt_args = options;
+  ctx->ctx.v.parse_arg = accept_option;
 }

@@ -1,6 +1,16 @@
-/* What differs for doveadm commands in Dovecot 2.4: nothing has to be done. */
+/* What differs for doveadm commands in Dovecot 2.4: options need no more than their name. */
 #include "lib.h"
 #include "doveadm-mail.h"
 #include "doveadm-lbox.h"
 
-void doveadm_lbox_accept_fast(struct doveadm_mail_cmd_context* ctx ATTR_UNUSED) {}
+static void init(struct doveadm_mail_cmd_context* ctx) {
+  struct lbox_cmd_context* lbox_ctx = container_of(ctx, struct lbox_cmd_context, ctx);
+
+  lbox_ctx->print_headers();
+}
+
+void doveadm_lbox_set_init(struct lbox_cmd_context* ctx) {
+  ctx->ctx.v.init = init;
+}
+
+void doveadm_lbox_accept_fast(struct lbox_cmd_context* ctx ATTR_UNUSED) {}

@@ -139,8 +139,6 @@ static int cmd_lbox_repair_run(struct doveadm_mail_cmd_context* ctx, struct mail
 }
 
 static void print_headers(void) {
-  /* 2.4 forbids this later than here, 2.3 allows it. */
-  doveadm_print_init(DOVEADM_PRINT_TYPE_TABLE);
   doveadm_print_header("store", "Store", 0);
   doveadm_print_header("kind", "Kind", 0);
   doveadm_print_header("mailbox", "Mailbox", 0);
@@ -150,19 +148,27 @@ static void print_headers(void) {
   doveadm_print_header("text", "Text", 0);
 }
 
-struct doveadm_mail_cmd_context* cmd_lbox_verify_alloc(void) {
-  struct doveadm_mail_cmd_context* ctx = doveadm_mail_cmd_alloc(struct doveadm_mail_cmd_context);
+static struct lbox_cmd_context* alloc(void) {
+  struct lbox_cmd_context* ctx = doveadm_mail_cmd_alloc(struct lbox_cmd_context);
 
-  doveadm_lbox_accept_fast(ctx);
-  ctx->v.run = cmd_lbox_verify_run;
-  print_headers();
+  ctx->print_headers = print_headers;
+  doveadm_lbox_set_init(ctx);
+  /* 2.4 forbids this later than here. */
+  doveadm_print_init(DOVEADM_PRINT_TYPE_TABLE);
   return ctx;
 }
 
-struct doveadm_mail_cmd_context* cmd_lbox_repair_alloc(void) {
-  struct doveadm_mail_cmd_context* ctx = doveadm_mail_cmd_alloc(struct doveadm_mail_cmd_context);
+struct doveadm_mail_cmd_context* cmd_lbox_verify_alloc(void) {
+  struct lbox_cmd_context* ctx = alloc();
 
-  ctx->v.run = cmd_lbox_repair_run;
-  print_headers();
-  return ctx;
+  doveadm_lbox_accept_fast(ctx);
+  ctx->ctx.v.run = cmd_lbox_verify_run;
+  return &ctx->ctx;
+}
+
+struct doveadm_mail_cmd_context* cmd_lbox_repair_alloc(void) {
+  struct lbox_cmd_context* ctx = alloc();
+
+  ctx->ctx.v.run = cmd_lbox_repair_run;
+  return &ctx->ctx;
 }

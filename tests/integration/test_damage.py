@@ -1,0 +1,258 @@
+# ctest: timeout=600
+"""Damage, and what an operator has for it: doveadm lbox verify finds it, doveadm lbox repair (or force-resync) mends it.
+
+What is not damaged is served all the time. test_limits_damage.py has what clients see of single damaged bodies.
+"""
+
+import glob
+import json
+import os
+import re
+import threading
+
+import pytest
+
+from support import packs
+from support.beside import DATE, DRIVER, files_below, imap, incompressible, lmtp, message, until
+from support.wire import string
+
+pytestmark = pytest.mark.skipif(DRIVER != "lbox", reason="about lbox's store")
+BODIES = [message("first", 3000), message("second", 30_000), message("third", 3000), message("large") + incompressible(400_000, "verify"), message("fifth", 3000)]
+DAMAGED = 65  # EX_DATAERR
+
+
+@pytest.fixture(scope="module")
+def server(module_server_factory):
+    # In place: doveadm's own modules load from the compiled-in folder alone.
+    return module_server_factory(driver=DRIVER, in_place=True)
+
+
+def fill(server, user):
+    with imap(server, user) as session:
+        session.ok("CREATE Copies")
+        for data in BODIES:
+            session.append("INBOX", data, (), DATE).expect_ok()
+        session.select("INBOX")
+        session.ok("UID COPY 2 Copies")
+    until(lambda: not server.pids("imap"), "imap does not end")
+    return server.mail_root(user) + "/store"
+
+
+def tool(server, user, *command, code=0):
+    """The rows that doveadm lbox ... gives."""
+    result = server.doveadm("-f", "json", "lbox", *command, user=user, check=False)
+    assert result.code == code, result.text
+    return json.loads(result.out)
+
+
+def poke(path, offset, mask=0xFF):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ mask]))
+
+
+def record_of(store, uid):
+    return next(record for record in packs.records(store) if record.uid == uid)
+
+
+def body(store):
+    record = record_of(store, 2)
+    poke(record.path, record.frames_at + record.header_stored + 20)
+
+
+def record_header(store):
+    poke(record_of(store, 2).path, record_of(store, 2).offset + 90)
+
+
+def large_body(store):
+    poke(files_below(store + "/l")[0], 200_000)
+
+
+def large_removed(store):
+    os.unlink(files_below(store + "/l")[0])
+
+
+def pack_cut(store):
+    os.truncate(record_of(store, 5).path, record_of(store, 5).offset + 100)
+
+
+def pack_removed(store):
+    os.unlink(record_of(store, 1).path)
+
+
+# How, {mailbox: UIDs that are lost}, whether a header section is left to tell the Message-ID
+CASES = [
+    (body, {"INBOX": {2}, "Copies": {1}}, True),
+    (record_header, {"INBOX": {2}, "Copies": {1}}, False),
+    (large_body, {"INBOX": {4}}, True),
+    (large_removed, {"INBOX": {4}}, True),
+    (pack_cut, {"INBOX": {5}}, False),
+    (pack_removed, {"INBOX": {1, 2, 3, 4, 5}, "Copies": {1}}, False),
+]
+
+
+def read_inbox(server, user, lost):
+    with imap(server, user) as session:
+        session.select("INBOX")
+        for uid, data in enumerate(BODIES, 1):
+            answer = session.command("UID FETCH %d BODY.PEEK[]" % uid)
+            if uid in lost:
+                assert answer.status == "NO" and answer.text, answer
+            else:
+                assert string(answer.expect_ok().fetches()[uid][b"BODY[]"]) == data
+
+
+@pytest.mark.parametrize("spoil, lost, header_left", CASES, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("command", ["repair", "force-resync"])
+def test_verify_and_repair(server, spoil, lost, header_left, command):
+    if command == "force-resync" and spoil not in (body, pack_cut):
+        pytest.skip("two of them show that it does the same")
+    user = "%s-%s" % (spoil.__name__.replace("_", "-"), command)
+    store = fill(server, user)
+    assert [row["kind"] for row in tool(server, user, "verify")] == ["good"]
+    spoil(store)
+    server.allow_log(r"Error: .*lbox: .*store/(p|l)/", r"imap\(.*Error: .*UID[= ]\d", r"force-resync|doveadm\(.*Warning: .*lbox: repair: ")
+    since = server.log_size()
+    read_inbox(server, user, lost["INBOX"])
+    server.await_log(r"imap\(.*Error: .*lbox: .*store/(p|l)/", since=since)
+    if spoil in (pack_cut, pack_removed):
+        server.await_log(r"run: doveadm lbox verify -u " + user, since=since)
+
+    *rows, summary = tool(server, user, "verify", code=DAMAGED)
+    assert summary["kind"] == "damaged" and "lbox repair -u " + user in summary["text"]
+    found = {}
+    for row in rows:
+        if row["kind"] == "message":
+            found.setdefault(row["mailbox"], set()).add(int(row["uid"]))
+            assert re.search(r"store/(p|l)/[0-9a-f]+", row["text"]) and re.fullmatch("[0-9a-f]{32}", row["guid"])
+    assert found == lost
+    if spoil is body:  # what --fast leaves out
+        assert [row["kind"] for row in tool(server, user, "verify", "--fast")] == ["good"]
+
+    with imap(server, user) as session, lmtp(server) as delivery:
+        session.select("INBOX")
+        if command == "repair":
+            *rows, summary = tool(server, user, "repair")
+            assert summary["kind"] == "repaired" and summary["text"].startswith("%d messages lost" % sum(map(len, lost.values())))
+            assert sum("lost: mailbox" in row["text"] for row in rows) == sum(map(len, lost.values()))
+        else:
+            server.doveadm("force-resync", "INBOX", user=user)
+            server.doveadm("force-resync", "Copies", user=user)
+        # A session that was there all the time is told.
+        session.ok("NOOP")
+        assert session.search("ALL") == [uid for uid in range(1, len(BODIES) + 1) if uid not in lost["INBOX"]]
+        delivery.deliver(user, message("after"))
+    with imap(server, user) as session:
+        session.select("INBOX")
+        got = {uid: string(items[b"BODY[]"]) for uid, items in session.ok("UID FETCH 1:* BODY.PEEK[]").fetches().items()}
+        assert got.pop(6).endswith(message("after"))
+        assert got == {uid: data for uid, data in enumerate(BODIES, 1) if uid not in lost["INBOX"]}
+    assert [row["kind"] for row in tool(server, user, "verify")] == ["good"]
+
+    (report,) = glob.glob(store + "/quarantine/*/report.txt")
+    assert os.stat(report).st_uid == server.config.mail_uid
+    with open(report, encoding="utf-8") as file:
+        text = file.read()
+    for mailbox, uids in lost.items():
+        for uid in uids:
+            (line,) = [line for line in text.splitlines() if re.search(r'lost: mailbox "%s" \([0-9a-f]{32}\) UID %d, GUID [0-9a-f]{32}' % (mailbox, uid), line)]
+            assert ("@beside.lbox.example>" in line) == header_left, line
+    # Nothing that may be of use was removed.
+    if spoil is not pack_removed:
+        assert glob.glob(os.path.dirname(report) + "/pack-*")
+    if spoil is large_body:
+        assert glob.glob(os.path.dirname(report) + "/large-*")
+    assert [row["kind"] for row in tool(server, user, "repair")] == ["good"]
+
+
+def test_dead_space(server):
+    """Damage where no message is: told, mended, and nothing lost."""
+    user = "dead-space"
+    store = fill(server, user)
+    with imap(server, user) as session:
+        session.select("INBOX")
+        session.ok("UID STORE 3 +FLAGS (\\Deleted)")
+        session.ok("EXPUNGE")
+    poke(record_of(store, 3).path, record_of(store, 3).offset + 30)
+    row, summary = tool(server, user, "verify", code=DAMAGED)
+    assert row["kind"] == "dead space" and summary["kind"] == "damaged"
+    assert tool(server, user, "repair")[-1]["text"].startswith("0 messages lost")
+    assert [row["kind"] for row in tool(server, user, "verify")] == ["good"]
+    with imap(server, user) as session:
+        assert session.select("INBOX")[b"EXISTS"] in (4, b"4", "4")
+
+
+def test_verify_while_mail_flows(server):
+    """A writer's half-done work is not called damage."""
+    user = "busy"
+    fill(server, user)
+    stop, failed = threading.Event(), []
+
+    def work(number):
+        try:
+            with imap(server, user) as session, lmtp(server) as delivery:
+                session.select("INBOX")
+                while not stop.is_set():
+                    delivery.deliver(user, message("busy %d" % number, 40_000))
+                    session.append("INBOX", BODIES[3]).expect_ok()
+                    session.ok("NOOP")
+                    session.ok("STORE 1:2 +FLAGS (\\Deleted)")
+                    session.ok("EXPUNGE")
+        except Exception as problem:  # told by the main thread
+            failed.append(problem)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for worker in workers:
+        worker.start()
+    try:
+        for _ in range(8):
+            rows = tool(server, user, "verify")
+            assert [row["kind"] for row in rows] == ["good"], rows
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+    assert not failed, failed
+
+
+def test_many_users_and_none(server, tmp_path):
+    """Going through users goes on after a damaged store, and the exit status tells of it; who never had mail is good."""
+    fill(server, "all-good")
+    store = fill(server, "all-damaged")
+    body(store)
+    said = {}
+    for user, code in (("all-good", 0), ("all-damaged", DAMAGED), ("all-new", 0)):
+        said[user] = tool(server, user, "verify", code=code)[-1]["kind"]
+    assert said == {"all-good": "good", "all-damaged": "damaged", "all-new": "good"}
+    server.allow_log(r"auth: Error: .*Trying to iterate users")  # the tests' userdb cannot; the file has them
+    users = tmp_path / "users"
+    users.write_text("all-damaged\nall-good\n")
+    result = server.doveadm("-f", "json", "lbox", "verify", "-F", str(users), check=False)
+    assert result.code == DAMAGED, result.text
+    assert {row["username"]: row["kind"] for row in json.loads(result.out)} == {"all-damaged": "damaged", "all-good": "good"}
+
+
+def test_a_killed_session_costs_one_look(server):
+    """Who dies with the index open leaves a mark in `lock`; the next opener looks, finds nothing, and clears it."""
+    user = "killed"
+    store = fill(server, user)
+
+    def marks():
+        with open(store + "/lock", "rb") as file:
+            return file.read().strip(b"\0")
+
+    assert not marks()
+    session = imap(server, user)
+    session.select("INBOX")
+    assert marks()
+    server.allow_log(r"service\(\w+\): child \d+ killed with signal 9")
+    server.kill_mail_processes()
+    until(lambda: not server.pids("imap"), "imap does not end")
+    assert marks()
+    with imap(server, user) as again:
+        again.select("INBOX")
+        assert len(again.fetch("1:*", "BODY.PEEK[]")) == len(BODIES)
+    until(lambda: not server.pids("imap"), "imap does not end")
+    assert not marks()
