@@ -94,9 +94,10 @@ Result<bool> PacksAreOf(Env& env, const std::string& folder, const Guid& uuid) {
   std::vector<std::string> names;
   LBOX_RETURN_IF_ERROR(
       env.List(folder + "/p", [&](const std::string& name) { names.push_back(name); }));
+  const std::string prefix = folder + "/p/";
   bool others = false;
   for (const std::string& name : names) {
-    const auto file = env.OpenRead(folder + "/p/" + name);
+    const auto file = env.OpenRead(prefix + name);
     if (!file.ok()) {
       continue;
     }
@@ -160,7 +161,7 @@ Status RestoreCurrent(const StoreOptions& options, Teller& teller) {
       continue;
     }
     Quarantine quarantine(files);
-    const Status kept = quarantine.Keep(options.path + "/CURRENT", "CURRENT");
+    Status kept = quarantine.Keep(options.path + "/CURRENT", "CURRENT");
     if (!kept.ok() && kept.code() != Code::kNotFound) {
       return kept;
     }
@@ -199,7 +200,7 @@ class Repair {
       report_.damaged = true;
       if (Has(found, Damage::kIndex)) {
         if (!std::exchange(looked_at_current, true)) {
-          const Status status =
+          Status status =
               InChild([&](Teller& teller) { return RestoreCurrent(options_.store, teller); });
           if (!status.ok() && status.code() != Code::kCorruption) {
             return status;

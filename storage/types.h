@@ -17,7 +17,7 @@ inline constexpr uint32_t kBatchRows =
 struct Guid {
   std::array<uint8_t, 16> bytes{};
   bool operator==(const Guid&) const = default;
-  auto operator<=>(const Guid&) const = default;
+  auto operator<=>(const Guid&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14
   [[nodiscard]] bool empty() const { return *this == Guid{}; }
 };
 std::string ToHex(const Guid& guid);  // 32 lower-case digits

@@ -42,7 +42,7 @@ class WireReader {
   }
   std::string Text() {
     const uint64_t size = Number();
-    const std::string text(bytes_.substr(0, size));
+    std::string text(bytes_.substr(0, size));
     bytes_.remove_prefix(text.size());
     return text;
   }
