@@ -120,7 +120,13 @@ int create_indexes(struct lbox_mailbox* mbox, const struct mailbox_update* updat
 
 int open_mailbox(struct lbox_mailbox* mbox) {
   struct mailbox* box = &mbox->box;
-  if (check_existence(box) < 0 || lbox_storage_open(mbox->storage, box->list) < 0 ||
+  if (check_existence(box) < 0) {
+    if (mailbox_get_last_mail_error(box) != MAIL_ERROR_NOTFOUND || lbox_list_find_lost(box) < 0 ||
+        check_existence(box) < 0) {
+      return -1;
+    }
+  }
+  if (lbox_storage_open(mbox->storage, box->list) < 0 ||
       index_storage_mailbox_open(box, false) < 0) {
     return -1;
   }
@@ -141,8 +147,8 @@ int open_mailbox(struct lbox_mailbox* mbox) {
     mbox->state->guid = guid;
     const auto info = lbox_store(mbox).GetMailbox(guid);
     if (info.ok()) {
-      if (mail_index_get_header(box->view)->uid_validity == 0 &&
-          lbox_sync(mbox, LBOX_SYNC_FORCE) < 0) {
+      // Before anybody has a view of it: an index that is made anew ends the sessions that have.
+      if (!lbox_sync_in_step(mbox, box->view, *info) && lbox_sync(mbox, LBOX_SYNC_FORCE) < 0) {
         return -1;
       }
       return 0;

@@ -96,6 +96,9 @@ int lbox_storage_options(struct lbox_storage* storage, struct mailbox_list* list
 int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list);
 // Adds mailboxes to the list that a power cut took out of it; once per boot of the machine.
 void lbox_list_check_after_boot(struct mailbox* box);
+// For a mailbox that the list has not: makes the list again when the store has one of that name.
+// Returns 1 if it did, 0 if not (with layout fs never), -1 (error set).
+int lbox_list_find_lost(struct mailbox* box);
 // Frees disk in small steps once the current command has been answered.
 void lbox_storage_schedule_upkeep(struct lbox_storage* storage);
 // Brings waiting flag changes of all open mailboxes to the store within a second.

@@ -123,16 +123,27 @@ int get_info(struct lbox_mailbox* mbox, lbox::MailboxInfo* info_r) {
   return 0;
 }
 
-bool in_step(struct lbox_mailbox* mbox, struct mail_index_view* view,
-             const lbox::MailboxInfo& info) {
-  struct lbox_index_header hdr;
-  return lbox_mailbox_read_header(mbox, view, &hdr) &&
-         lbox_guid_from(hdr.mailbox_guid) == info.guid && hdr.change == info.change &&
-         mail_index_get_header(view)->uid_validity == info.uid_validity;
+// Messages came and went without this index: it kept neither, for its log got lost. Returns 1, 0,
+// or -1 on error.
+int missed_removals(struct lbox_sync_context* ctx, const lbox::MailboxInfo& info) {
+  const uint32_t next_uid = mail_index_get_header(ctx->view)->next_uid;
+  if (mail_index_get_header(ctx->view)->uid_validity == 0 || next_uid >= info.next_uid) {
+    return 0;
+  }
+  uint32_t there = 0;
+  const lbox::Status status = lbox_store(ctx->mbox).Scan(
+      info.guid, next_uid, info.next_uid - 1, [&](const lbox::Message&, const lbox::MessageExtra*) {
+        ++there;
+        return true;
+      });
+  if (!status.ok()) {
+    return lbox_fail(ctx->mbox->box.storage, ctx->mbox->box.event, status);
+  }
+  return there < info.next_uid - next_uid ? 1 : 0;
 }
 
-// An index with another UIDVALIDITY mirrors some other mailbox: emptied, it is filled as a fresh
-// one.
+// An index with another UIDVALIDITY mirrors some other mailbox; one that missed removals cannot
+// tell a QRESYNC client of them. Emptied, it is filled as a fresh one.
 int reset_index(struct lbox_sync_context* ctx) {
   struct mail_index_transaction* trans =
       mail_index_transaction_begin(ctx->view, MAIL_INDEX_TRANSACTION_FLAG_EXTERNAL);
@@ -169,7 +180,7 @@ int run(struct lbox_sync_context* ctx, bool reconcile) {
   if (uid_validity != 0 && uid_validity != info.uid_validity) {
     return reset_index(ctx);
   }
-  const bool behind = !in_step(mbox, ctx->view, info);
+  const bool behind = !lbox_sync_in_step(mbox, ctx->view, info);
   if (behind && lbox_reconcile_raise_modseq(ctx, info) < 0) {
     return -1;
   }
@@ -183,7 +194,13 @@ int run(struct lbox_sync_context* ctx, bool reconcile) {
     change = applied->change;
   }
   if (behind || reconcile) {
-    if (get_info(mbox, &info) < 0 || lbox_reconcile(ctx, &info) < 0) {
+    if (get_info(mbox, &info) < 0) {
+      return -1;
+    }
+    if (const int missed = missed_removals(ctx, info); missed != 0) {
+      return missed < 0 ? -1 : reset_index(ctx);
+    }
+    if (lbox_reconcile(ctx, &info) < 0) {
       return -1;
     }
     change = info.change;
@@ -212,7 +229,7 @@ int lags(struct lbox_mailbox* mbox, bool* lags_r) {
     return -1;
   }
   struct mail_index_view* view = mail_index_view_open(mbox->box.index);
-  *lags_r = !in_step(mbox, view, info);
+  *lags_r = !lbox_sync_in_step(mbox, view, info);
   mail_index_view_close(&view);
   return 0;
 }
@@ -233,6 +250,14 @@ bool may_defer_flags(struct lbox_mailbox* mbox, enum mailbox_sync_flags flags) {
 }
 
 }  // namespace
+
+bool lbox_sync_in_step(struct lbox_mailbox* mbox, struct mail_index_view* view,
+                       const lbox::MailboxInfo& info) {
+  struct lbox_index_header hdr;
+  return lbox_mailbox_read_header(mbox, view, &hdr) &&
+         lbox_guid_from(hdr.mailbox_guid) == info.guid && hdr.change == info.change &&
+         mail_index_get_header(view)->uid_validity == info.uid_validity;
+}
 
 int lbox_sync(struct lbox_mailbox* mbox, enum lbox_sync_flags flags) {
   bool force = flags != LBOX_SYNC_NONE;
@@ -303,7 +328,7 @@ int lbox_sync_begin_save(struct lbox_mailbox* mbox, struct lbox_sync_context** c
       lbox_sync_finish(&ctx, false);
       return -1;
     }
-    if (in_step(mbox, ctx->view, info) && span(ctx->changes) <= lbox::kBatchRows) {
+    if (lbox_sync_in_step(mbox, ctx->view, info) && span(ctx->changes) <= lbox::kBatchRows) {
       if (reserve_modseqs(ctx, info) < 0) {
         lbox_sync_finish(&ctx, false);
         return -1;

@@ -33,6 +33,9 @@ struct lbox_sync_context {
   std::vector<uint32_t> expunged_uids;  // asked to be expunged, existing in `view`
 };
 
+// Whether the index mirrors the store's mailbox as it is.
+bool lbox_sync_in_step(struct lbox_mailbox* mbox, struct mail_index_view* view,
+                       const lbox::MailboxInfo& info);
 // Whole sync. Returns 0, or -1 (error set).
 int lbox_sync(struct lbox_mailbox* mbox, enum lbox_sync_flags flags);
 // Applies flag changes that wait in the log, if there are any. Errors are logged; the log keeps the

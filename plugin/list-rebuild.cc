@@ -11,7 +11,8 @@
 // rows and directory.
 //
 // Dovecot does not flush the list, so after a power cut it may lack mailboxes whose creation was
-// acknowledged. Therefore the first session after each boot compares it with the store.
+// acknowledged. Therefore the first session after each boot compares it with the store; so does
+// whoever finds that the list lacks a mailbox which the store has.
 #include <algorithm>
 #include <cstring>
 #include <fstream>
@@ -159,6 +160,32 @@ void lbox_list_check_after_boot(struct mailbox* box) {
     e_error(box->event, "lbox: checking the mailbox list after a boot failed: %s",
             mailbox_get_last_internal_error(box, nullptr));
   }
+}
+
+int lbox_list_find_lost(struct mailbox* box) {
+  struct lbox_storage* storage = LBOX_STORAGE(box->storage);
+  struct stat st;
+  if (box->creating || box->deleting || box->storage->rebuilding_list_index ||
+      first_namespace(box->storage) == nullptr ||
+      (storage->state->store == nullptr && stat(storage->state->path.c_str(), &st) < 0)) {
+    return 0;
+  }
+  if (lbox_storage_open(storage, box->list) < 0) {
+    return -1;
+  }
+  const auto boxes = storage->state->store->ListMailboxes();
+  if (!boxes.ok()) {
+    return lbox_fail(box->storage, box->event, boxes.status());
+  }
+  const std::string name = lbox_mailbox_store_name(box);
+  if (std::none_of(boxes->begin(), boxes->end(),
+                   [&](const lbox::MailboxInfo& info) { return info.name == name; })) {
+    return 0;
+  }
+  return lbox_list_index_rebuild(box->storage,
+                                 MAIL_STORAGE_LIST_INDEX_REBUILD_REASON_FORCE_RESYNC) < 0
+             ? -1
+             : 1;
 }
 
 int lbox_list_index_rebuild(struct mail_storage* _storage,

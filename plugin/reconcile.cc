@@ -184,6 +184,17 @@ int renumber(struct lbox_sync_context* ctx, lbox::MailboxInfo* info, uint32_t ne
   return 0;
 }
 
+// A reset takes the modseq extension away, and Dovecot does not add it again while the index is
+// open.
+void keep_modseqs(struct lbox_sync_context* ctx) {
+  uint32_t id = 0;
+  if (mail_index_ext_lookup(ctx->mbox->box.index, MAIL_INDEX_MODSEQ_EXT_NAME, &id)) {
+    struct mail_index_modseq_header hdr {};
+    hdr.highest_modseq = mail_index_modseq_get_highest(ctx->view);
+    mail_index_update_header_ext(ctx->trans, id, 0, &hdr, sizeof(hdr));
+  }
+}
+
 }  // namespace
 
 int lbox_reconcile_raise_modseq(struct lbox_sync_context* ctx, const lbox::MailboxInfo& info) {
@@ -212,6 +223,7 @@ int lbox_reconcile(struct lbox_sync_context* ctx, lbox::MailboxInfo* info) {
     // A new log, whose first modseq is above every modseq that was ever shown: Dovecot then knows
     // that it cannot tell from the log what vanished for a QRESYNC client, and compares UIDs.
     mail_index_reset(ctx->trans);
+    keep_modseqs(ctx);
   }
   update_headers(ctx, *info, fresh);
 

@@ -6,6 +6,7 @@ opened in different ways, by no doveadm command, and everything that a client ca
 
 import os
 import re
+import shutil
 
 import pytest
 
@@ -295,6 +296,53 @@ def test_qresync_after_loss(user, files):
     with resync(user, known) as imap:
         assert set(vanished(imap.answer, earlier=True)) >= expunged
     assert user.append("INBOX", "later") == [13]
+
+
+@pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
+def test_nothing_but_the_store_is_left(user, first):
+    """As after restoring no more than that from a backup. The mailboxes' directories are gone as well, and with layout fs their
+    names with them."""
+    if user.server.config.layout == "fs":
+        pytest.skip("layout fs keeps the names in directories")
+    fill(user)
+    before = snapshot(user.server, user.name)
+    user.await_closed()
+    for name_ in os.listdir(user.root):
+        if name_ not in ("store", "subscriptions"):
+            path = os.path.join(user.root, name_)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    new = first(user, before)
+    assert_kept(before, snapshot(user.server, user.name), new)
+
+
+def test_qresync_after_the_loss_of_a_newer_log(user):
+    """The index stayed, as it was before some messages came and went; its log did not."""
+    user.server.allow_log(r"dovecot\.index\S*.*(reset|missing|lost|unexpected|Corrupted|seq)")
+    user.append("INBOX", *("m%d" % n for n in range(20)))
+    with user.imap("INBOX") as imap:
+        for number in range(600):  # as long a log as makes Dovecot write the index itself
+            imap.ok("STORE %d,%d +FLAGS.SILENT (k%d)" % (number % 10 + 1, number % 10 + 11, number % 20))
+            imap.ok("STORE %d -FLAGS.SILENT (k%d)" % (number % 10 + 1, number % 20))
+    user.await_closed()
+    index, = user.index_files(("dovecot.index",))
+    with open(index, "rb") as file:
+        old = file.read()
+    assert user.append("INBOX", "x", "y", "z") == [21, 22, 23]
+    with user.imap("INBOX", "(CONDSTORE)") as imap:
+        known = imap.state
+        imap.ok("UID STORE 22 +FLAGS.SILENT (\\Deleted)")
+        imap.ok("EXPUNGE")
+    user.await_closed()
+    for path in user.index_files(("dovecot.index.log*",)):
+        os.unlink(path)
+    with open(index, "r+b") as file:
+        file.write(old)
+        file.truncate()
+    with resync(user, known) as imap:
+        assert set(vanished(imap.answer, earlier=True)) >= {22}
+        assert not set(vanished(imap.answer, earlier=True)) & {20, 21, 23}
+        assert imap.highest >= known[b"HIGHESTMODSEQ"]
+        assert sorted(subjects(imap))[-3:] == [20, 21, 23]
 
 
 def test_qresync_of_an_emptied_mailbox(user):

@@ -1,21 +1,22 @@
 # ctest: timeout=600 processors=2 labels=slow
-"""Many messages in one mailbox under the default vsz_limit of 256 MiB, and a clear error under one that is too small."""
+"""Many messages in one mailbox and in one store under the default vsz_limit of 256 MiB, and a clear error under one that is too small."""
 
+import glob
 import os
 import time
 
 import pytest
 
 from support.beside import DRIVER, delete_index_files, imap, lmtp, message, pop3, until
-from support.server import SERIES
+from support.server import BUILD, SERIES
 
 MESSAGES = int(os.environ.get("LBOX_VSZ_MESSAGES", "200000"))
 BATCH = 5000
 SMALL = {"2.3": "service imap {\n  vsz_limit = 40 M\n}\n", "2.4": "service imap {\n  vsz_limit = 80 M\n}\n"}
+MAX_INDEX_BYTES = 170 << 20
 
 
-def test_a_large_mailbox(server_factory):
-    server = server_factory(driver=DRIVER)
+def stopwatch():
     clock = time.monotonic()
 
     def took(what):
@@ -23,6 +24,66 @@ def test_a_large_mailbox(server_factory):
         print("%-24s %6.1f s" % (what, time.monotonic() - clock))
         clock = time.monotonic()
 
+    return took
+
+
+@pytest.mark.skipif(DRIVER != "lbox", reason="the store is lbox's")
+def test_a_store_of_a_million(server_factory):
+    """40 mailboxes and an INBOX of a fifth of all messages; the index file stays below 170 MiB throughout."""
+    server = server_factory(driver=DRIVER)
+    others = 800000 * MESSAGES // 200000
+    store = server.mail_root("alice") + "/store"
+    for folder in (os.path.dirname(os.path.dirname(store)), os.path.dirname(store)):
+        os.mkdir(folder)
+        os.chown(folder, server.config.mail_uid, server.config.mail_uid)
+    took = stopwatch()
+    server.run(os.path.join(BUILD, "tests/tools/fill_store"), store, "40", str(others // 40), str(MESSAGES),
+               uid=server.config.mail_uid)
+    took("fill")
+    sizes = {}
+
+    def note(when):
+        took(when)
+        sizes[when] = max(os.stat(path).st_size for path in glob.glob(store + "/index.*[0-9]"))
+
+    with imap(server, "alice") as session:
+        assert session.ok("SELECT INBOX", timeout=120).named("EXISTS")[0].split()[1] == b"%d" % MESSAGES
+        note("SELECT")
+        tag = session.send("FETCH 1:* FLAGS")
+        assert len(session.wait(tag, 120).expect_ok().untagged) >= MESSAGES
+        note("FETCH 1:* FLAGS")
+        session.ok("STORE 1:* +FLAGS.SILENT (\\Seen kw)", timeout=120)
+        session.ok("CLOSE", timeout=120)
+        note("STORE 1:* +FLAGS")
+        assert len(session.ok('LIST "" *').named("LIST")) == 41
+        status = session.ok("STATUS Box40 (MESSAGES UIDNEXT)", timeout=120).named("STATUS")[0]
+        assert b"MESSAGES %d UIDNEXT %d" % (others // 40, others // 40 + 1) in status
+        note("STATUS")
+    with pop3(server, "alice") as client:
+        assert client.stat()[0] == MESSAGES
+        assert len(set(client.uidl().values())) == MESSAGES
+        client.dele(1)
+        client.quit()
+    note("POP3 UIDL, DELE")
+    with imap(server, "alice") as session:
+        assert session.select("INBOX")[b"EXISTS"] == MESSAGES - 1
+        session.ok("STORE 1:%d +FLAGS.SILENT (\\Deleted)" % (MESSAGES // 2), timeout=120)
+        session.ok("EXPUNGE", timeout=120)
+        note("expunge half")
+        assert session.select("INBOX")[b"EXISTS"] == MESSAGES - 1 - MESSAGES // 2
+        assert session.ok("UID SEARCH RETURN (COUNT) SEEN KEYWORD kw").named("ESEARCH")[0].split()[-1] == b"%d" % (
+            MESSAGES - 1 - MESSAGES // 2)
+        assert b"body" in b"".join(session.ok("FETCH *,1 BODY.PEEK[]").untagged)
+    with lmtp(server) as delivery:
+        delivery.deliver("alice", message("one more"))
+    note("delivery")
+    print({when: "%.1f MiB" % (size / 1048576) for when, size in sizes.items()})
+    assert max(sizes.values()) < MAX_INDEX_BYTES
+
+
+def test_a_large_mailbox(server_factory):
+    server = server_factory(driver=DRIVER)
+    took = stopwatch()
     small = b"Subject: %d\r\n\r\nbody\r\n"
     with imap(server, "alice") as session:
         for first in range(1, MESSAGES + 1, BATCH):
