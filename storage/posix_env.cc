@@ -165,9 +165,8 @@ class PosixEnv final : public Env {
       return S_ISDIR(st.st_mode) ? Status() : Failed("mkdir", path, error);
     }
     const auto directory = Open(path, O_RDONLY | O_DIRECTORY);
-    const Status status = directory.ok()
-                              ? SetModeAndGroup((*directory)->descriptor(), path, mode, gid)
-                              : directory.status();
+    Status status = directory.ok() ? SetModeAndGroup((*directory)->descriptor(), path, mode, gid)
+                                   : directory.status();
     if (!status.ok()) {
       rmdir(path.c_str());  // its mode would stay wrong
     }
