@@ -71,6 +71,7 @@ Result<CurrentFile> DecodeCurrent(std::string_view text, const std::string& path
                                           std::to_string(kStoreFormat) + ". Install a newer lbox");
   }
   CurrentFile current;
+  current.format = static_cast<uint32_t>(format);
   if (!TakeLine(text, kGeneration, rest) || !ParseNumber(rest, current.generation) ||
       current.generation == 0 || !TakeLine(text, kUuid, rest) || !ParseGuid(rest, current.uuid) ||
       !text.empty()) {

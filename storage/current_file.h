@@ -1,6 +1,6 @@
 // CURRENT: which generation of the index is in use, and which store this is.
 //
-// Format: "lbox-store 1\ngeneration <n>\nuuid <32 hex digits>\n"; the number in the first line is
+// Format: "lbox-store 2\ngeneration <n>\nuuid <32 hex digits>\n"; the number in the first line is
 // the store's format. Failure: kCorruption for anything else, kUnsupported for a newer format (only
 // the first line is looked at then). Crash rule: replaced by rename, so it is the old or the new
 // one; durable when Write has returned ok.
@@ -19,6 +19,7 @@ namespace lbox {
 struct CurrentFile {
   uint64_t generation = 0;
   Guid uuid;
+  uint32_t format = 0;  // as read; what is written has kStoreFormat
 };
 
 std::string EncodeCurrent(const CurrentFile& current);

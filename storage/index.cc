@@ -1,6 +1,7 @@
 #include "storage/index.h"
 
 #include <cerrno>
+#include <ctime>
 
 #include <unistd.h>
 
@@ -14,10 +15,19 @@ constexpr uint64_t kWritesBetweenReaderChecks = 16;
 
 constexpr int kMaxReopens = 20;  // each one is caused by a step that another process has made
 
+JournalSpace SpaceFor(Purpose purpose) {
+  return purpose == Purpose::kSave     ? JournalSpace::kNeeded
+         : purpose == Purpose::kDelete ? JournalSpace::kIfAny
+                                       : JournalSpace::kNone;
+}
+
 }  // namespace
 
 Index::Index(const IndexOptions& options, std::string folder)
-    : options_(options), folder_(std::move(folder)), pid_(getpid()) {}
+    : options_(options),
+      folder_(std::move(folder)),
+      pid_(getpid()),
+      journal_({options.env, folder_, options.mode, options.gid, options.sync}) {}
 
 Index::~Index() = default;
 
@@ -44,6 +54,8 @@ Status Index::Create(const Guid& uuid) {
   }
   Txn txn(raw, *env_, true);
   txn.meta.uuid = uuid;
+  txn.meta.copied_at = static_cast<uint32_t>(time(nullptr));
+  LBOX_RETURN_IF_ERROR(journal_.Begin(txn.meta));
   LBOX_RETURN_IF_ERROR(txn.StoreMeta());
   last_meta_ = txn.meta;
   return txn.Commit();
@@ -139,6 +151,11 @@ Status Index::BeginTxn(bool writable, std::unique_ptr<Txn>& txn) {
   LBOX_RETURN_IF_ERROR(CheckProcess());
   for (int tries = 0; tries < kMaxReopens; tries++) {
     LBOX_RETURN_IF_ERROR(EnsureOpen());
+    LBOX_ASSIGN_OR_RETURN(const bool named, env_->StillNamed());
+    if (!named) {
+      Close();
+      continue;
+    }
     if (writable) {
       LBOX_RETURN_IF_ERROR(SettleDoubt());
     }
@@ -191,6 +208,8 @@ bool Index::HasRoom(Txn& txn, Purpose purpose) {
 }
 
 Status Index::Write(Purpose purpose, const Work& work) {
+  // Nobody puts another index in place of this one meanwhile.
+  LBOX_ASSIGN_OR_RETURN(const auto shared, options_.lock->Shared());
   for (bool may_grow = true;;) {
     std::unique_ptr<Txn> txn;
     LBOX_RETURN_IF_ERROR(BeginTxn(true, txn));
@@ -203,7 +222,7 @@ Status Index::Write(Purpose purpose, const Work& work) {
       may_grow = status.ok();
       continue;
     }
-    Status status = WorkAndCommit(*txn, work);
+    Status status = WorkAndCommit(*txn, purpose, work);
     const bool map_full = txn->map_full();
     txn.reset();
     if (status.ok() || !map_full) {
@@ -215,7 +234,7 @@ Status Index::Write(Purpose purpose, const Work& work) {
   }
 }
 
-Status Index::WorkAndCommit(Txn& txn, const Work& work) {
+Status Index::WorkAndCommit(Txn& txn, Purpose purpose, const Work& work) {
   for (const auto& [kind, id] : gone_) {
     LBOX_RETURN_IF_ERROR(txn.RemovePending({kind, id}));
   }
@@ -224,8 +243,16 @@ Status Index::WorkAndCommit(Txn& txn, const Work& work) {
     return {};
   }
   txn.meta.transaction++;
-  LBOX_RETURN_IF_ERROR(txn.StoreMeta());
-  if (Status status = txn.Commit(); !status.ok()) {
+  const MetaRow before = txn.meta;
+  LBOX_RETURN_IF_ERROR(journal_.Append(txn.meta, txn.journal, SpaceFor(purpose)));
+  Status status = txn.StoreMeta();
+  if (!status.ok()) {
+    journal_.Void(before);
+    return status;
+  }
+  status = txn.Commit();
+  if (!status.ok()) {
+    journal_.Void(before);
     doubtful_ = true;
     (void)SettleDoubt();  // at once if possible: other processes know nothing of it
     return status;

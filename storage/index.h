@@ -19,14 +19,15 @@
 
 #include "storage/current_file.h"
 #include "storage/index_env.h"
+#include "storage/journal.h"
 #include "storage/status.h"
 #include "storage/store_lock.h"
 #include "storage/txn.h"
 
 namespace lbox {
 
-// Who may use the last kReserveBytes of the map.
-enum class Purpose { kSave, kDelete };
+// Who may use the last kReserveBytes of the map; and who has no disk to spare for the journal.
+enum class Purpose { kSave, kDelete, kDeleteOnFullDisk };
 
 class Index {
  public:
@@ -35,8 +36,8 @@ class Index {
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
-  // Creates generation 1 with a meta row for `uuid`. Needs the exclusive lock; CURRENT is the
-  // caller's.
+  // Creates generation 1 with a meta row for `uuid`, and the first journal. Needs the exclusive
+  // lock; CURRENT is the caller's.
   Status Create(const Guid& uuid);
   // Opens what CURRENT names and checks that it is this store's.
   Status Open();
@@ -49,12 +50,16 @@ class Index {
   Status Write(Purpose purpose, const Work& work);
 
   [[nodiscard]] uint64_t generation() const { return current_.generation; }
+  // As CURRENT said when it was read.
+  [[nodiscard]] uint32_t format() const { return current_.format; }
   [[nodiscard]] const Guid& uuid() const { return current_.uuid; }
   [[nodiscard]] IndexEnv& env() { return *env_; }
   [[nodiscard]] const IndexOptions& options() const { return options_; }
 
   // The meta row as the last transaction saw it.
   [[nodiscard]] const MetaRow& last_meta() const { return last_meta_; }
+  // The journal in use, for whoever begins the next; appending is done here.
+  [[nodiscard]] JournalFile& journal() { return journal_; }
   // Pending rows whose files are gone; the next write transaction removes them.
   void ForgetPending(const PendingFile& file) { gone_.insert({file.kind, file.id}); }
   [[nodiscard]] bool HasForgotten() const { return !gone_.empty(); }
@@ -68,7 +73,7 @@ class Index {
   Status BeginTxn(bool writable, std::unique_ptr<Txn>& txn);
   Status SettleDoubt();
   bool HasRoom(Txn& txn, Purpose purpose);
-  Status WorkAndCommit(Txn& txn, const Work& work);
+  Status WorkAndCommit(Txn& txn, Purpose purpose, const Work& work);
   Status DiskFullOr(const Status& status);
 
   const IndexOptions options_;
@@ -76,6 +81,7 @@ class Index {
   const pid_t pid_;
   CurrentFile current_;
   std::unique_ptr<IndexEnv> env_;
+  JournalFile journal_;
   MetaRow last_meta_;
   bool doubtful_ = false;  // a commit failed, and nothing was flushed since
   uint64_t writes_ = 0;

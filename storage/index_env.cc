@@ -106,6 +106,15 @@ void IndexEnv::Close() {
   tables_ = {};
 }
 
+Result<bool> IndexEnv::StillNamed() const {
+  const auto info = options_.env->Stat(path_);
+  if (info.status().code() == Code::kNotFound) {
+    return false;
+  }
+  LBOX_RETURN_IF_ERROR(info.status());
+  return info->device == device_ && info->inode == inode_;
+}
+
 uint64_t IndexEnv::MapLimit() const {
   uint64_t limit = options_.max_map_bytes == 0 ? kNoLimit : options_.max_map_bytes;
   const uint64_t left = AddressSpaceLeft();
@@ -212,6 +221,11 @@ Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
   if (mdb_env_get_fd(env_, &descriptor) == 0) {
     fcntl(descriptor, F_SETFD,
           FD_CLOEXEC);  // 0.9.24 leaves it open for programs run by this process
+  }
+  struct stat file {};
+  if (descriptor != -1 && fstat(descriptor, &file) == 0) {
+    device_ = file.st_dev;
+    inode_ = file.st_ino;
   }
   MDB_envinfo info{};
   MDB_stat stat{};

@@ -63,6 +63,9 @@ class IndexEnv {
   Status Open(uint64_t min_map);
   void Close();
   [[nodiscard]] bool open() const { return env_ != nullptr; }
+  // False when the file that is open does not have its name any more: somebody has put another
+  // index in its place.
+  Result<bool> StillNamed() const;
 
   // Opens again with a larger map. kFull when there may be none; the old size is open then, as far
   // as possible.
@@ -101,6 +104,7 @@ class IndexEnv {
   MDB_txn* read_ = nullptr;  // between BeginReads: reset
   pid_t pid_ = 0;
   Tables tables_;
+  uint64_t device_ = 0, inode_ = 0;
   uint64_t page_bytes_ = 0;
   uint64_t map_bytes_ = 0;
   uint64_t limit_bytes_ =

@@ -35,6 +35,11 @@ Result<uint32_t> Keywords::FindOrAdd(const std::string& name) {
   return static_cast<uint32_t>(cold_->keywords.size() - 1);
 }
 
+Result<std::string> Keywords::MailboxName() {
+  LBOX_RETURN_IF_ERROR(Load());
+  return cold_->name;
+}
+
 Status Keywords::Store() {
   if (!changed_) {
     return {};

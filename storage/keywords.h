@@ -24,6 +24,8 @@ class Keywords {
   Result<std::optional<uint32_t>> Find(const std::string& name);
   // Adds it when it is new.
   Result<uint32_t> FindOrAdd(const std::string& name);
+  // The other half of the cold row.
+  Result<std::string> MailboxName();
   // Writes the cold row if a keyword was added.
   Status Store();
 

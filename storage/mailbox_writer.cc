@@ -77,11 +77,32 @@ Result<std::function<Result<bool>(Message&, MessageExtra&)>> MailboxWriter::Edit
 Result<MailboxWriter::Progress> MailboxWriter::Apply(const Change& change, uint32_t from,
                                                      uint32_t& budget) {
   const uint32_t first = std::max(from, change.uid1);
+  const uint32_t before = budget;
+  Progress progress{0, true};
   if (change.kind == Change::Kind::kExpunge) {
-    return Expunge(first, change.uid2, budget);
+    LBOX_ASSIGN_OR_RETURN(progress, Remove(first, change.uid2, budget));
+  } else {
+    LBOX_ASSIGN_OR_RETURN(const auto edit, Editor(change));
+    if (edit) {
+      LBOX_ASSIGN_OR_RETURN(progress, Walk(first, change.uid2, budget, edit));
+    }
   }
-  LBOX_ASSIGN_OR_RETURN(const auto edit, Editor(change));
-  return edit ? Walk(first, change.uid2, budget, edit) : Progress{0, true};
+  if (budget != before) {
+    txn_.meta.changed += std::min(before - budget, UINT32_MAX - txn_.meta.changed);
+    Change& told = txn_.journal.changes.emplace_back(change);
+    told.uid1 = first;
+    told.uid2 = progress.done ? change.uid2 : progress.next_uid - 1;
+  }
+  return progress;
+}
+
+Result<MailboxWriter::Progress> MailboxWriter::Expunge(uint32_t first, uint32_t last,
+                                                       uint32_t& budget) {
+  Change change;
+  change.kind = Change::Kind::kExpunge;
+  change.uid1 = first;
+  change.uid2 = last;
+  return Apply(change, first, budget);
 }
 
 Result<MailboxWriter::Progress> MailboxWriter::Walk(
@@ -118,8 +139,8 @@ Result<MailboxWriter::Progress> MailboxWriter::Walk(
 // --- removing
 // --------------------------------------------------------------------------------------
 
-Result<MailboxWriter::Progress> MailboxWriter::Expunge(uint32_t first, uint32_t last,
-                                                       uint32_t& budget) {
+Result<MailboxWriter::Progress> MailboxWriter::Remove(uint32_t first, uint32_t last,
+                                                      uint32_t& budget) {
   for (;;) {
     Message message;
     {
@@ -220,7 +241,9 @@ Status MailboxWriter::AddCopy(const Message& message, const MessageExtra& extra)
 
 Status MailboxWriter::AddNew(const Message& message, const MessageExtra& extra,
                              const BodyRow& body) {
-  LBOX_RETURN_IF_ERROR(txn_.AppendBody(message.body_id, body));
+  LBOX_RETURN_IF_ERROR(message.body_id + 1 == txn_.meta.next_body_id
+                           ? txn_.AppendBody(message.body_id, body)
+                           : txn_.PutBody(message.body_id, body));
   txn_.meta.stored_bytes += StoredBytes(body);
   if (body.large_id != 0) {
     txn_.meta.large_count++;
@@ -245,6 +268,7 @@ Status MailboxWriter::Add(const Message& message, const MessageExtra& extra, uin
   txn_.meta.messages++;
   txn_.meta.physical_bytes += row.physical_size;
   txn_.meta.virtual_bytes += row.virtual_size;
+  txn_.meta.changed += txn_.meta.changed < UINT32_MAX ? 1 : 0;
   changed_ = true;
   return {};
 }
@@ -254,6 +278,8 @@ Status MailboxWriter::Finish() {
     return {};
   }
   row_.change++;
+  txn_.journal.mailbox = row_.guid;
+  txn_.journal.next_uid = row_.next_uid;
   LBOX_RETURN_IF_ERROR(SettlePacks());
   LBOX_RETURN_IF_ERROR(keywords_->Store());
   return txn_.PutMailbox(id_, row_);

@@ -59,6 +59,7 @@ class MailboxWriter {
     uint64_t bytes = 0;
     uint32_t count = 0;
   };
+  Result<Progress> Remove(uint32_t first, uint32_t last, uint32_t& budget);
   Result<Progress> Walk(uint32_t first, uint32_t last, uint32_t& budget,
                         const std::function<Result<bool>(Message&, MessageExtra&)>& change);
   Result<std::function<Result<bool>(Message&, MessageExtra&)>> Editor(const Change& change);

@@ -47,6 +47,8 @@ std::string EncodeVariable(const PackRecord& record) {
   extra.set_original_guid(record.original_guid);
   extra.set_pop3_uidl(record.pop3_uidl);
   extra.set_pop3_order(record.pop3_order);
+  extra.set_uid_validity(record.uid_validity);
+  extra.set_mailbox_name(record.mailbox_name);
   std::string bytes;
   [[maybe_unused]] const bool ok = extra.SerializeToString(&bytes);
   assert(ok);
@@ -62,6 +64,8 @@ bool DecodeVariable(std::span<const uint8_t> data, PackRecord& record) {
   record.original_guid = extra.original_guid();
   record.pop3_uidl = extra.pop3_uidl();
   record.pop3_order = extra.pop3_order();
+  record.uid_validity = extra.uid_validity();
+  record.mailbox_name = extra.mailbox_name();
   return true;
 }
 

@@ -45,6 +45,8 @@ struct PackRecord {
   std::vector<std::string> keywords;
   std::string original_guid, pop3_uidl;
   uint32_t pop3_order = 0;
+  uint32_t uid_validity = 0;  // of the mailbox; 0 in records of format 1
+  std::string mailbox_name;   // storage name, empty in records of format 1
 };
 
 // See docs/format.md; the variable part (protobuf) follows, then the frames.

@@ -69,6 +69,10 @@ Status OpenCold(const char* row, std::span<const uint8_t> data, T& message) {
 
 }  // namespace
 
+bool RowSealed(std::span<const uint8_t> row) {
+  return Sealed(row);
+}
+
 std::array<uint8_t, kMetaRowBytes> Encode(const MetaRow& row) {
   std::array<uint8_t, kMetaRowBytes> bytes;
   Encoder out(bytes);
@@ -89,7 +93,17 @@ std::array<uint8_t, kMetaRowBytes> Encode(const MetaRow& row) {
   out.U64(row.pack_bytes);
   out.U64(row.large_count);
   out.U64(row.large_bytes);
-  out.Zero(36);
+  if (row.format == kFirstStoreFormat) {
+    out.Zero(36);
+  } else {
+    out.U64(row.copied);
+    out.U64(row.journaled);
+    out.U32(row.journal);
+    out.U32(row.journal_tail);
+    out.U32(row.changed);
+    out.U32(row.copied_at);
+    out.U32(row.boot);
+  }
   Seal(bytes, out);
   return bytes;
 }
@@ -137,7 +151,16 @@ Result<MetaRow> DecodeMetaRow(std::span<const uint8_t> data) {
   row.pack_bytes = in.U64();
   row.large_count = in.U64();
   row.large_bytes = in.U64();
-  if (!in.Zero(36) || (bits & ~kMetaSuperseded) != 0) {
+  row.copied = in.U64();
+  row.journaled = in.U64();
+  row.journal = in.U32();
+  row.journal_tail = in.U32();
+  row.changed = in.U32();
+  row.copied_at = in.U32();
+  row.boot = in.U32();
+  const bool has_journal = (row.copied | row.journaled | row.journal | row.journal_tail |
+                            row.changed | row.copied_at | row.boot) != 0;
+  if ((bits & ~kMetaSuperseded) != 0 || (row.format == kFirstStoreFormat && has_journal)) {
     return Corrupt("meta", "reserved bytes in use");
   }
   return row;

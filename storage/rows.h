@@ -28,7 +28,12 @@
 
 namespace lbox {
 
-inline constexpr uint32_t kStoreFormat = 1;  // what this version writes
+inline constexpr uint32_t kStoreFormat = 2;  // what this version writes
+// Without journal and index copy; upgraded when opened (storage/upgrade.h).
+inline constexpr uint32_t kFirstStoreFormat = 1;
+
+// Every row of every format ends with its checksum; whether that is right.
+bool RowSealed(std::span<const uint8_t> row);
 
 struct MetaRow {
   uint32_t format = kStoreFormat;
@@ -43,6 +48,14 @@ struct MetaRow {
   uint64_t stored_bytes = 0;                     // each body once
   uint64_t pack_live_bytes = 0, pack_bytes = 0;  // sums over PackRow
   uint64_t large_count = 0, large_bytes = 0;
+  // Zero in format 1.
+  uint64_t copied = 0;        // last transaction that index.copy has; 0: there is none
+  uint64_t journaled = 0;     // last transaction that is, or should be, in the journal
+  uint32_t journal = 0;       // number of the journal in use
+  uint32_t journal_tail = 0;  // committed bytes of it
+  uint32_t changed = 0;       // message rows added, changed, removed since `copied`
+  uint32_t copied_at = 0;     // seconds since 1970 UTC
+  uint32_t boot = 0;  // BootOf (storage/journal.h) when the journal was begun; 0: or a frame lacks
 };
 inline constexpr size_t kMetaRowBytes = 160;
 std::array<uint8_t, kMetaRowBytes> Encode(const MetaRow& row);

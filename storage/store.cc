@@ -1,7 +1,10 @@
 #include "storage/store.h"
 
+#include <ctime>
+
 #include <unistd.h>
 
+#include "storage/index_copy_upkeep.h"
 #include "storage/registry.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
@@ -61,6 +64,7 @@ Status StoreImpl::Write(Purpose purpose, const Index::Work& work) {
     return status;
   };
   LBOX_RETURN_IF_ERROR(index->Write(purpose, noting));
+  upkeep.copy = CopyDue(index->last_meta(), static_cast<uint64_t>(time(nullptr)), boot, false);
   const bool small = index->last_meta().pack_bytes < kSmallStoreBytes;
   for (const auto& [id, row] : packs_put) {
     if (WorthRewriting(row, small, false)) {
@@ -78,7 +82,8 @@ Status StoreImpl::WriteDeletion(const Index::Work& work) {
     NoteIndexSize(*this, txn);
     return work(txn);
   };
-  Status status = Write(Purpose::kDelete, noting);
+  Status status =
+      Write(upkeep.reserve_missing ? Purpose::kDeleteOnFullDisk : Purpose::kDelete, noting);
   if (status.code() != Code::kNoSpace) {
     return status;
   }
@@ -86,7 +91,7 @@ Status StoreImpl::WriteDeletion(const Index::Work& work) {
     return status;  // it was given up already
   }
   upkeep.reserve_missing = true;
-  return Write(Purpose::kDelete, noting);
+  return Write(Purpose::kDeleteOnFullDisk, noting);
 }
 
 void StoreImpl::UnlinkPending(const std::vector<PendingFile>& files) {

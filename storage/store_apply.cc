@@ -105,6 +105,8 @@ Status Store::DeleteMailbox(const Guid& mailbox) {
       if (!done) {
         return {};
       }
+      txn.journal.mailbox = mailbox;
+      txn.journal.removed = true;
       LBOX_RETURN_IF_ERROR(txn.DeleteMailboxGuid(mailbox));
       return txn.DeleteMailbox(writer.id());
     };

@@ -57,6 +57,7 @@ class StoreImpl final : public Store {
     std::set<uint32_t>
         damaged_packs;             // do not agree with the index: reported once, then left alone
     bool pending = false;          // files that no row names any more, not unlinked yet
+    bool copy = false;             // index.copy is older than it should be
     bool shrink = false;           // the index is mostly free pages
     bool reserve_missing = false;  // given up for a deletion
     bool swept = false;            // this process has swept once
@@ -65,6 +66,7 @@ class StoreImpl final : public Store {
   // One line for each damaged pack that was seen when it was opened. What such a store holds beyond
   // what its index knows is left alone: no upkeep, no file written over.
   std::vector<std::string> damage;
+  uint32_t boot = 0;  // BootOf, for upkeep
 
  private:
   explicit StoreImpl(const StoreOptions& options);

@@ -50,9 +50,17 @@ bool Raise(T& value, T minimum) {
   return true;
 }
 
+void Tell(Txn& txn, const Guid& before, const MailboxRow& row, const std::string& name) {
+  txn.journal.mailbox = before;
+  txn.journal.next_uid = row.next_uid;
+  txn.journal.state =
+      JournalState{row.guid, name, row.uid_validity, row.first_recent_uid, row.modseq_ceiling};
+}
+
 Status Update(Txn& txn, const Guid& guid, const MailboxUpdate& update) {
   LBOX_ASSIGN_OR_RETURN(const uint32_t id, txn.FindMailbox(guid));
   LBOX_ASSIGN_OR_RETURN(MailboxRow row, txn.GetMailbox(id));
+  LBOX_ASSIGN_OR_RETURN(MailboxCold cold, txn.GetCold(id));
   bool changed = false;   // anything
   bool mirrored = false;  // what the index mirrors: only that counts for `change`
   if (update.guid.has_value() && *update.guid != row.guid) {
@@ -66,7 +74,6 @@ Status Update(Txn& txn, const Guid& guid, const MailboxUpdate& update) {
     mirrored = true;
   }
   if (update.name.has_value()) {
-    LBOX_ASSIGN_OR_RETURN(MailboxCold cold, txn.GetCold(id));
     if (cold.name != *update.name) {
       cold.name = *update.name;
       LBOX_RETURN_IF_ERROR(txn.PutCold(id, cold));
@@ -90,6 +97,7 @@ Status Update(Txn& txn, const Guid& guid, const MailboxUpdate& update) {
   if (mirrored) {
     row.change++;
   }
+  Tell(txn, guid, row, cold.name);
   return txn.PutMailbox(id, row);
 }
 
@@ -141,6 +149,7 @@ Status Store::CreateMailbox(const MailboxCreate& create) {
     row.first_recent_uid = create.first_recent_uid;
     row.modseq_ceiling = create.modseq_ceiling;
     row.change = 1;
+    Tell(txn, create.guid, row, create.name);
     const uint32_t id = txn.meta.next_mailbox_id++;
     LBOX_RETURN_IF_ERROR(txn.PutMailbox(id, row));
     LBOX_RETURN_IF_ERROR(txn.PutCold(id, {create.name, {}}));

@@ -16,6 +16,7 @@
 #include "storage/open_checks.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
+#include "storage/upgrade.h"
 #include "storage/upkeep.h"
 
 namespace lbox {
@@ -278,6 +279,7 @@ Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options, 
   }
   LBOX_RETURN_IF_ERROR(CheckPacks(*store));
   // From here on something may be written.
+  LBOX_RETURN_IF_ERROR(UpgradeStore(*store));
   LBOX_RETURN_IF_ERROR(
       env.MakeDirectory(store->folder + "/tmp", DirectoryMode(options.mode), options.gid));
   LBOX_RETURN_IF_ERROR(FinishCreating(*store));

@@ -111,6 +111,7 @@ class Batch {
         result.first_uid,
         AssignUids(std::max({min_uid, writer_.row().next_uid, 1u}), messages_, uids_));
     LBOX_RETURN_IF_ERROR(AddAll());
+    txn_.journal.saved = batch_count_;
     LBOX_RETURN_IF_ERROR(writer_.Finish());
     txn_.unchanged = !writer_.changed();
     result.uid_validity = writer_.row().uid_validity;
@@ -170,6 +171,14 @@ class Batch {
     row.body_id = source.body_id;
     row.physical_size = source.physical_size;
     row.virtual_size = source.virtual_size;
+    JournalCopy& copy = txn_.journal.copies.emplace_back();
+    copy.message = row;
+    copy.keywords = message.keywords;
+    copy.original_guid = message.original_guid;
+    copy.pop3_uidl = message.pop3_uidl;
+    copy.pop3_order = message.pop3_order;
+    copy.source_mailbox = message.source_mailbox;
+    copy.source_uid = message.source_uid;
     return writer_.AddCopy(row, extra);
   }
 
@@ -197,6 +206,8 @@ class Batch {
     record.original_guid = extra.original_guid;
     record.pop3_uidl = extra.pop3_uidl;
     record.pop3_order = extra.pop3_order;
+    record.uid_validity = writer_.row().uid_validity;
+    LBOX_ASSIGN_OR_RETURN(record.mailbox_name, writer_.keywords().MailboxName());
     const std::string header = EncodePackRecord(record);
     LBOX_ASSIGN_OR_RETURN(const std::string frames, body.Frames());
     const uint64_t span = PackRecordSpan(header.size(), record);

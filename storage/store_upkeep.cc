@@ -1,6 +1,8 @@
 // Maintain and GetStatus.
 #include <chrono>
+#include <ctime>
 
+#include "storage/index_copy_upkeep.h"
 #include "storage/index_shrink.h"
 #include "storage/reclaim.h"
 #include "storage/status_macros.h"
@@ -30,6 +32,21 @@ Status ShrinkIfTimeAllows(StoreImpl& store, Clock::time_point deadline, bool exh
   return status.code() == Code::kFull || status.code() == Code::kNoSpace ? Status() : status;
 }
 
+// Likewise. Not before the index has shrunk: a copy has no free pages.
+Status CopyIfTimeAllows(StoreImpl& store, Clock::time_point deadline, bool exhaustive) {
+  MetaRow meta;
+  LBOX_RETURN_IF_ERROR(store.Read([&](Txn& txn) -> Status {
+    meta = txn.meta;
+    return {};
+  }));
+  if (!CopyDue(meta, static_cast<uint64_t>(time(nullptr)), store.boot, exhaustive) ||
+      (!exhaustive && Clock::now() + CopyTime(meta) > deadline)) {
+    return {};
+  }
+  const Status status = TakeIndexCopy(store);
+  return status.code() == Code::kFull || status.code() == Code::kNoSpace ? Status() : status;
+}
+
 }  // namespace
 
 bool Store::WantsMaintenance() {
@@ -37,7 +54,8 @@ bool Store::WantsMaintenance() {
     return false;
   }
   const StoreImpl::Upkeep& upkeep = StoreImpl::Of(*this).upkeep;
-  return !upkeep.packs.empty() || upkeep.pending || upkeep.shrink || upkeep.reserve_missing;
+  return !upkeep.packs.empty() || upkeep.pending || upkeep.copy || upkeep.shrink ||
+         upkeep.reserve_missing;
 }
 
 Result<bool> Store::Maintain(std::chrono::milliseconds budget, bool exhaustive) {
@@ -84,6 +102,9 @@ Result<bool> Store::Maintain(std::chrono::milliseconds budget, bool exhaustive) 
     if (!status.ok() && status.code() != Code::kNoSpace) {
       return status;
     }
+  }
+  if (!store.upkeep.reserve_missing) {
+    LBOX_RETURN_IF_ERROR(CopyIfTimeAllows(store, deadline, exhaustive));
   }
   if (store.index->HasForgotten()) {
     LBOX_RETURN_IF_ERROR(store.Write(Purpose::kDelete, [](Txn&) { return Status(); }));

@@ -18,6 +18,7 @@
 #include <lmdb.h>
 
 #include "storage/index_env.h"
+#include "storage/journal_record.h"
 #include "storage/rows.h"
 #include "storage/status.h"
 #include "storage/types.h"
@@ -51,6 +52,8 @@ class Txn {
   // Set by a closure of Index::Write that has changed nothing: the transaction is given up, at no
   // cost.
   bool unchanged = false;
+  // What the journal is to say of this transaction; nothing, unless a closure fills it.
+  JournalRecord journal;
 
   // Durable after this, when ok: everything put (unless flushing is off).
   Status Commit();

@@ -1,7 +1,9 @@
 #include "storage/upkeep.h"
 
+#include <ctime>
 #include <vector>
 
+#include "storage/index_copy_upkeep.h"
 #include "storage/index_shrink.h"
 #include "storage/status_macros.h"
 
@@ -22,10 +24,12 @@ bool WorthRewriting(const PackRow& row, bool small, bool exhaustive) {
 
 Status LookForUpkeep(StoreImpl& store) {
   std::vector<PendingFile> pending;
+  store.boot = BootOf(store.env);
   const auto look = [&](Txn& txn) -> Status {
     pending.clear();
     store.upkeep.packs.clear();
     NoteIndexSize(store, txn);
+    store.upkeep.copy = CopyDue(txn.meta, static_cast<uint64_t>(time(nullptr)), store.boot, false);
     const bool small = txn.meta.pack_bytes < kSmallStoreBytes;
     LBOX_RETURN_IF_ERROR(txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
       if (WorthRewriting(row, small, false) && !store.upkeep.damaged_packs.contains(id)) {

@@ -179,9 +179,6 @@ Recording RecordEverything(const std::string& folder) {
   return script.Finish();
 }
 
-namespace {
-
-// One operation, as the dice fall.
 Status RandomStep(Driver& d, std::mt19937_64& dice) {
   const auto below = [&](uint64_t end) { return dice() % end; };
   if (!d.open()) {
@@ -234,8 +231,6 @@ Status RandomStep(Driver& d, std::mt19937_64& dice) {
     }
   }
 }
-
-}  // namespace
 
 Recording RecordRandom(const std::string& folder, uint64_t seed) {
   std::mt19937_64 dice(seed);

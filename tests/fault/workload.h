@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,8 @@ Recording RecordSmallStore(const std::string& folder);
 Recording RecordShrinkable(const std::string& folder);
 // Everything that a mail user does, on a small store.
 Recording RecordEverything(const std::string& folder);
+// One operation, as the dice fall.
+Status RandomStep(Driver& d, std::mt19937_64& dice);
 // Some forty operations, other ones for each seed.
 Recording RecordRandom(const std::string& folder, uint64_t seed);
 // An index that has grown and shrinks into its next generation.

@@ -308,7 +308,7 @@ def test_lbox_status_counts(user):
     assert status["index"] == os.path.getsize("%s/store/index.%d" % (user.root, status["generation"]))
     assert 0 <= status["index-free"] < status["index"] <= status["map"]
     assert lbox_status(user)["allocated"] == allocated(user)
-    assert (status["format"], status["map-limit"]) == (1, 0)  # doveadm has no vsz_limit
+    assert (status["format"], status["map-limit"]) == (2, 0)  # doveadm has no vsz_limit
 
 
 def test_lbox_status_shows_the_map_limit(user):

@@ -39,7 +39,7 @@ def newer_format(store):
     with open(path, "r+", encoding="ascii") as file:
         text = file.read()
         file.seek(0)
-        file.write(text.replace("lbox-store 1", "lbox-store 2"))
+        file.write(text.replace("lbox-store 2", "lbox-store 3"))
 
 
 def another_uid(store):

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "storage/body_reader.h"
+#include "storage/journal_record.h"
 #include "storage/pack_record.h"
 #include "storage/rows.h"
 #include "tests/unit/test_support.h"
@@ -134,10 +135,16 @@ std::map<std::string, size_t> TableSizes() {
 
 TEST(FormatDoc, TablesHaveNoHoles) {
   const std::map<std::string, size_t> expected = {
-      {"Record header", kPackRecordFixedBytes},    {"Large body", kLargeHeaderBytes},
-      {"Meta row, 160 bytes", kMetaRowBytes},      {"Mailbox row, 96 bytes", kMailboxRowBytes},
-      {"Message row, 64 bytes", kMessageRowBytes}, {"Body row, 40 bytes", kBodyRowBytes},
+      {"Record header", kPackRecordFixedBytes},
+      {"Large body", kLargeHeaderBytes},
+      {"Meta row, 160 bytes", kMetaRowBytes},
+      {"Mailbox row, 96 bytes", kMailboxRowBytes},
+      {"Message row, 64 bytes", kMessageRowBytes},
+      {"Body row, 40 bytes", kBodyRowBytes},
       {"Pack row, 32 bytes", kPackRowBytes},
+      {"Journal", kJournalFrameBytes},
+      {"Index copy header", 48},
+      {"Index copy block", 32},
   };
   EXPECT_EQ(TableSizes(), expected);
 }

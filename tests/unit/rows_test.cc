@@ -38,6 +38,13 @@ MetaRow SomeMeta() {
   row.pack_bytes = 0x8182838485868788;
   row.large_count = 0x9192939495969798;
   row.large_bytes = 0xA1A2A3A4A5A6A7A8;
+  row.copied = 0xB1B2B3B4B5B6B7B8;
+  row.journaled = 0xC1C2C3C4C5C6C7C8;
+  row.journal = 0xD1D2D3D4;
+  row.journal_tail = 0xD5D6D7D8;
+  row.changed = 0xE1E2E3E4;
+  row.copied_at = 0xE5E6E7E8;
+  row.boot = 0xF1F2F3F4;
   return row;
 }
 
@@ -173,7 +180,7 @@ TEST(Rows, RejectsReservedBytesInUse) {
     std::string bytes;
     std::vector<std::pair<size_t, size_t>> reserved;  // offset, size; docs/format.md
   } cases[] = {
-      {"meta", Text(SomeMeta()), {{53, 3}, {120, 36}}},
+      {"meta", Text(SomeMeta()), {{53, 3}}},
       {"mailbox", Text(SomeMailbox()), {{28, 4}, {80, 12}}},
       {"message", Text(SomeMessage()), {{7, 1}}},
       {"pack", Text(SomePack()), {{24, 4}}},
@@ -198,15 +205,22 @@ TEST(Rows, RejectsReservedBytesInUse) {
   bits = Text(SomeMeta());
   bits[52] = 2;
   EXPECT_EQ(DecodeMetaRow(Bytes(Resealed(bits))).status().code(), Code::kCorruption);
+  // Format 1 had nothing from byte 120 on.
+  MetaRow first = SomeMeta();
+  first.format = kFirstStoreFormat;
+  std::string old = Text(first);
+  EXPECT_EQ(DecodeMetaRow(Bytes(old))->changed, 0u);
+  old[144] = 1;
+  EXPECT_EQ(DecodeMetaRow(Bytes(Resealed(old))).status().code(), Code::kCorruption);
 }
 
 TEST(Rows, TellsANewerFormatFromDamage) {
   std::string newer = Text(SomeMeta());
-  newer[4] = 2;
+  newer[4] = 3;
   EXPECT_EQ(DecodeMetaRow(Bytes(newer)).status().code(), Code::kCorruption);
   const Status status = DecodeMetaRow(Bytes(Resealed(newer))).status();
   EXPECT_EQ(status.code(), Code::kUnsupported);
-  EXPECT_EQ(status.message(), "the store has format 2; this version of lbox reads up to 1");
+  EXPECT_EQ(status.message(), "the store has format 3; this version of lbox reads up to 2");
   // Even when its row is longer.
   EXPECT_EQ(DecodeMetaRow(Bytes(Resealed(newer + std::string(40, 'x')))).status().code(),
             Code::kUnsupported);
@@ -234,6 +248,13 @@ TEST(Rows, MetaRoundTrip) {
   EXPECT_EQ(out->pack_bytes, in.pack_bytes);
   EXPECT_EQ(out->large_count, in.large_count);
   EXPECT_EQ(out->large_bytes, in.large_bytes);
+  EXPECT_EQ(out->copied, in.copied);
+  EXPECT_EQ(out->journaled, in.journaled);
+  EXPECT_EQ(out->journal, in.journal);
+  EXPECT_EQ(out->journal_tail, in.journal_tail);
+  EXPECT_EQ(out->changed, in.changed);
+  EXPECT_EQ(out->copied_at, in.copied_at);
+  EXPECT_EQ(out->boot, in.boot);
   EXPECT_FALSE(DecodeMetaRow(Encode(MetaRow()))->superseded);
 }
 

@@ -191,7 +191,7 @@ TEST_P(FullDiskTest, SavesFailDeletionsWork) {
       break;
     }
   }
-  EXPECT_EQ(Names(folder_ / "store").size(), 8u) << "the reserve is back";
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "store/reserve")) << "the reserve is back";
   EXPECT_TRUE(SaveTiny(50).ok());
   saved_ += 50;
   ExpectSound();

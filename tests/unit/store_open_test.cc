@@ -109,10 +109,10 @@ TEST_F(StoreOpenTest, RefusesAFileInPlaceOfTheFolder) {
 
 TEST_F(StoreOpenTest, RefusesANewerFormat) {
   Fill();
-  WriteFile(path_ + "/CURRENT", "lbox-store 2\nsomething else altogether\n");
+  WriteFile(path_ + "/CURRENT", "lbox-store 3\nsomething else altogether\n");
   // Not even LMDB may look: what a newer format does there is its own affair.
   WriteFile(path_ + "/index.1", "not an index");
-  ExpectRefused(Code::kUnsupported, "format 2", path_ + "/CURRENT");
+  ExpectRefused(Code::kUnsupported, "format 3", path_ + "/CURRENT");
 }
 
 TEST_F(StoreOpenTest, RefusesADamagedCurrent) {
