@@ -90,8 +90,8 @@ Status JournalFile::Append(MetaRow& meta, const JournalRecord& record, JournalSp
   if (record.empty() || meta.journal == 0) {
     return {};
   }
-  const Status status = space == JournalSpace::kNone ? Status(Code::kNoSpace, "the disk is full")
-                                                     : WriteFrame(meta, record);
+  Status status = space == JournalSpace::kNone ? Status(Code::kNoSpace, "the disk is full")
+                                               : WriteFrame(meta, record);
   if (!status.ok()) {
     const bool full = status.code() == Code::kNoSpace && space != JournalSpace::kNeeded;
     if (!full && status.code() != Code::kInvalid) {

@@ -97,6 +97,14 @@ Status AppendMessage(Txn& txn, uint32_t mailbox, const Message& message) {
   return rc == 0 ? Status() : txn.Failed(rc, "adding " + Name(mailbox, message.uid));
 }
 
+Status InsertMessage(Txn& txn, uint32_t mailbox, const Message& message) {
+  Key key = MailboxKey(mailbox);
+  auto row = Encode(message);
+  MDB_val k = Val(key), value = Val(row);
+  const int rc = mdb_put(txn.raw(), txn.tables().message, &k, &value, MDB_NODUPDATA);
+  return rc == 0 ? Status() : txn.Failed(rc, "adding " + Name(mailbox, message.uid));
+}
+
 Status ScanMessages(Txn& txn, uint32_t mailbox, uint32_t first, uint32_t last,
                     const std::function<Result<bool>(const Message&)>& visit) {
   LBOX_ASSIGN_OR_RETURN(const auto cursor, OpenCursor(txn));

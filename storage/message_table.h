@@ -24,6 +24,9 @@ Result<Message> FindMessage(Txn& txn, uint32_t mailbox, uint32_t uid);
 // Adds a row whose UID is above all of the mailbox.
 Status AppendMessage(Txn& txn, uint32_t mailbox, const Message& message);
 
+// Adds a row at its place, wherever that is. There must be none with its UID.
+Status InsertMessage(Txn& txn, uint32_t mailbox, const Message& message);
+
 // Visits rows with first <= uid <= last in ascending order until visit returns false or a failure,
 // which it passes on. Reads whole pages.
 Status ScanMessages(Txn& txn, uint32_t mailbox, uint32_t first, uint32_t last,

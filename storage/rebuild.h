@@ -63,7 +63,8 @@ struct RebuildReport {
   uint64_t damaged_bytes = 0;      // of packs, between legible records
   uint64_t messages = 0;           // in the store now
   std::vector<RebuildMailbox> mailboxes;
-  // Gone: the index copy or the journal knew it, and its body is not in the store.
+  // Gone: the index copy or the journal knew it, and its body is not in the store. With a journal
+  // gap, this may be messages that were expunged.
   std::vector<RebuildMessage> lost;
   uint64_t lost_count = 0;
   // There, but: perhaps it had been expunged; or it lacks later changes; or nobody knew its place.
