@@ -47,7 +47,7 @@ class Mailboxes:
         with Lmtp(port=self.server.lmtp_port) as lmtp:
             for user, messages in self.messages.items():
                 for _name, data in messages:
-                    lmtp.deliver(user, data, sender="sender@example.com")
+                    lmtp.deliver(user, sent(data), sender="sender@example.com")
         return time.monotonic() - started
 
     def compare_imap(self):
@@ -130,7 +130,7 @@ def canonical(message):
 
 
 def sent(message):
-    """A message as LMTP carries it: the last line is ended too."""
+    """A message as an MTA sends it by LMTP: every line ends with CRLF, the last one too."""
     return canonical(message + b"\r\n" if message and not message.endswith(b"\n") else message)
 
 
