@@ -12,7 +12,7 @@
 //   4. a transaction notes the copy in the meta row
 //                                cut: the next copy is taken sooner than need be
 // Writers are not held up; what they do meanwhile is in journal n+1, and part of it in the copy
-// too. Cost: some 7 flushes and a sequential write of some 60 bytes a message, for at least
+// too. Cost: some 7 flushes and a sequential write of 20 to 60 bytes a message, for at least
 // kCopyRows changed rows, or a day, or kJournalBytes of journal (docs/design.md has what was
 // measured).
 #pragma once

@@ -52,7 +52,9 @@ Status Quarantine::Keep(const std::string& path, const std::string& name) {
     return {};
   }
   if (status.code() == Code::kPermission || status.code() == Code::kIo) {
-    status = Copy(path, target);  // a file system without hard links
+    // A file system without hard links. A link that was said to have failed may be there.
+    (void)files_.env->Unlink(target);
+    status = Copy(path, target);
   }
   LBOX_RETURN_IF_ERROR(status);
   // Durable after this: the second name.

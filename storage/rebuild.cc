@@ -288,7 +288,11 @@ class Rebuild {
     // From here on the old index is not to be used any more: those that have it open notice.
     published_ = true;
     for (const uint64_t generation : old_files_) {
-      RemoveIndex(generation);
+      Status status = env_.Unlink(IndexPath(folder_, generation));
+      if (!status.ok() && status.code() != Code::kNotFound) {
+        return status;
+      }
+      RemoveIndex(generation);  // its lock file
     }
     return WriteCurrent(env_, folder_, {report_.new_generation, rest_.uuid}, options_.mode,
                         options_.gid, options_.sync);

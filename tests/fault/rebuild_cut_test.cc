@@ -7,6 +7,7 @@
 
 #include "storage/store_impl.h"
 #include "tests/fault/crash_points.h"
+#include "tests/fault/failing_calls.h"
 #include "tests/fault/rebuild_fixture.h"
 
 namespace lbox::testing {
@@ -150,6 +151,46 @@ TEST_F(CutRebuildTest, ACutAtEachCall) {
     EXPECT_GT(count.again, 0u);
     EXPECT_LT(count.again, count.boots);
   }
+}
+
+// Each call of a rebuild fails in turn: it says so, and the next attempt works.
+TEST_F(CutRebuildTest, EachCallFailing) {
+  const Recording base = RecordSmallStore(Fresh("recorded"));
+  ASSERT_FALSE(HasFatalFailure());
+  size_t attempts = 0, failures = 0;
+  for (const Fault& fault : Faults()) {
+    for (size_t n = 1; !HasFailure(); n += n < 5 ? 1 : Thinned(3)) {
+      const std::string folder = Fresh("store");
+      Disk disk(base.trace);
+      disk.Advance(base.trace.ops.size());
+      disk.Cut(CutKind::kKilled, folder);
+      const StoreOptions options = StoreIn(folder);
+      FailingCalls calls(folder);
+      const Observe observe(calls);
+      calls.Arm(fault, n, false);
+      RebuildReport report;
+      const Status status = RebuildIndex(options, &report);
+      calls.Disarm();
+      if (calls.failed().empty()) {
+        EXPECT_TRUE(status.ok()) << status.message();
+        break;
+      }
+      SCOPED_TRACE(std::string(fault.name) + ", call " + std::to_string(n) + ": " + calls.failed());
+      attempts++;
+      if (!status.ok()) {
+        failures++;
+        EXPECT_NE(std::find(fault.codes.begin(), fault.codes.end(), status.code()),
+                  fault.codes.end())
+            << status.message();
+        MustRebuild(options);
+      }
+      CutCount count;
+      Check(options.path, base.steps.back().after, count);
+      EXPECT_EQ(count.again, 0u);
+    }
+  }
+  printf("rebuild: %zu attempts met a fault, %zu failed of it\n", attempts, failures);
+  EXPECT_GT(failures, 0u);
 }
 
 // The power goes at each call of all that a user does, and takes the index with it: no mail that
