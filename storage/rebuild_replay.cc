@@ -144,7 +144,7 @@ Status RebuildReplay::Messages(Txn& txn, const Guid& mailbox, const JournalFrame
     Keywords keywords(txn, id);
     for (auto& [uid, item] : list) {
       LBOX_RETURN_IF_ERROR(item.copy != nullptr
-                               ? Copy(txn, id, keywords, guid, *item.copy)
+                               ? Copy(txn, id, keywords, *item.copy)
                                : Save(txn, id, keywords, *item.found, item.record));
       if (!known && item.found != nullptr) {
         state_.doubtful.push_back({guid, uid, uid, "it may have been expunged or changed since"});
@@ -186,20 +186,19 @@ Status RebuildReplay::Save(Txn& txn, uint32_t id, Keywords& keywords, const Foun
   return Put(txn, id, message, extra);
 }
 
-Status RebuildReplay::Copy(Txn& txn, uint32_t id, Keywords& keywords, const Guid& mailbox,
-                           const JournalCopy& copy) {
+Status RebuildReplay::Copy(Txn& txn, uint32_t id, Keywords& keywords, const JournalCopy& copy) {
   auto body = txn.GetBody(copy.message.body_id);
   if (body.status().code() == Code::kNotFound) {
-    // Behind a gap, what it is a copy of may have gone with a save that is not known.
+    // In no pack: expunged later in this same replay, or lost. Or behind a gap, with the save that
+    // is not known.
+    BodyRow row;
     const auto place = state_.places.find(copy.message.body_id);
-    if (place == state_.places.end()) {
-      Lost(mailbox, copy.message, "what it is a copy of is in no pack");
-      return {};
+    if (place != state_.places.end()) {
+      LBOX_ASSIGN_OR_RETURN(const PackRecord record,
+                            ReadFoundRecord(*state_.env, state_.folder, place->second));
+      row = BodyRowOf(place->second, record);
+      row.references = 0;
     }
-    LBOX_ASSIGN_OR_RETURN(const PackRecord record,
-                          ReadFoundRecord(*state_.env, state_.folder, place->second));
-    BodyRow row = BodyRowOf(place->second, record);
-    row.references = 0;
     body = row;
   }
   LBOX_RETURN_IF_ERROR(body.status());
@@ -329,13 +328,6 @@ Status RebuildReplay::Finish() {
   }
   displaced_.clear();
   return {};
-}
-
-void RebuildReplay::Lost(const Guid& mailbox, const Message& message, const std::string& text) {
-  state_.report->lost_count++;
-  if (state_.report->lost.size() < kMaxRebuildMessages) {
-    state_.report->lost.push_back({mailbox, message.uid, message.guid, text});
-  }
 }
 
 }  // namespace lbox

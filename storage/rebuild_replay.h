@@ -82,13 +82,11 @@ class RebuildReplay {
                   const std::vector<FoundRecord>& records, bool known);
   Status Save(Txn& txn, uint32_t id, Keywords& keywords, const FoundRecord& found,
               const PackRecord& record);
-  Status Copy(Txn& txn, uint32_t id, Keywords& keywords, const Guid& mailbox,
-              const JournalCopy& copy);
+  Status Copy(Txn& txn, uint32_t id, Keywords& keywords, const JournalCopy& copy);
   Status Put(Txn& txn, uint32_t id, Message message, const MessageExtra& extra);
   Status State(Txn& txn, const JournalRecord& record);
   Status Removed(Txn& txn, const JournalRecord& record);
   Result<uint32_t> FindOrMake(Txn& txn, const Guid& guid, const PackRecord* record);
-  void Lost(const Guid& mailbox, const Message& message, const std::string& text);
 
   RebuildTxn& txns_;
   RebuildState& state_;

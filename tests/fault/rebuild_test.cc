@@ -104,6 +104,23 @@ TEST_F(RandomRebuildTest, FromPacksAlone) {
   }
 }
 
+// A message and its copy come and go, and the pack is rewritten, all since the index copy: the
+// journal tells of a copy whose body is nowhere.
+TEST_F(RebuildTest, CopiesThatAreGoneAreNotLost) {
+  MustOpen();
+  Must(driver_.CreateBox(1));
+  Must(driver_.CreateBox(2));
+  Must(driver_.Deliver(1, {Mail(1, 90'000), Mail(2)}));
+  Must(driver_.Copy(1, 1, 1, 2, 2));
+  Must(driver_.Expunge(1, 1, 1));
+  Must(driver_.Expunge(2, 1, 2));
+  Must(driver_.Maintain(false));
+  ASSERT_EQ(driver_.store().GetStatus()->dead_bytes, 0u);
+  LoseAndRebuild({});
+  EXPECT_FALSE(report_.copy_used);
+  ExpectSame();
+}
+
 TEST_F(RebuildTest, AfterTheIndexHasShrunk) {
   MustOpen();
   Must(driver_.CreateBox(1));
