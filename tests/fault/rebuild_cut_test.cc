@@ -204,6 +204,18 @@ TEST_F(CutRebuildTest, CutAndIndexLostAtOnce) {
   }
 }
 
+// The same with other operations; as many workloads as LBOX_FAULT_SEEDS says.
+TEST_F(CutRebuildTest, CutAndIndexLostAtOnceRandom) {
+  for (uint64_t seed = 1; seed <= Seeds(2) && !HasFailure(); seed++) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const Recording base = RecordRandom(Fresh("recorded"), seed);
+    ASSERT_FALSE(HasFatalFailure());
+    for (const std::string& problem : CutAndLose(base, nullptr, 7)) {
+      ADD_FAILURE() << problem;
+    }
+  }
+}
+
 // Control: where packs are not flushed, mail is lost, and that is noticed.
 TEST_F(CutRebuildTest, ControlCutAndIndexLostWithoutFlushes) {
   const Recording base = RecordEverything(Fresh("recorded"));
@@ -220,7 +232,7 @@ std::vector<std::string> CutRebuildTest::CutAndLose(const Recording& base,
   OtherBoot env;
   size_t boots = 0;
   Disk disk(base.trace, ignored);
-  for (size_t point = base.steps.at(2).end; point <= base.trace.ops.size();
+  for (size_t point = base.steps.at(0).end; point <= base.trace.ops.size();
        point += Thinned(stride)) {
     disk.Advance(point);
     for (const CutKind cut : {CutKind::kDropped, CutKind::kScattered, CutKind::kKilled}) {
@@ -242,7 +254,8 @@ std::vector<std::string> CutRebuildTest::CutAndLose(const Recording& base,
         problems.push_back(where + problem + '\n' + ToText(report));
       }
       const auto checked = CheckStore(*store, {true, false});
-      if (!checked.ok() || !checked->problems.empty()) {
+      // Half a batch may be there: a pack with a hole, which the report tells of.
+      if (!checked.ok() || (report.damaged_bytes == 0 && !checked->problems.empty())) {
         problems.push_back(where +
                            (checked.ok() ? checked->problems.front() : checked.status().message()));
       }
@@ -289,7 +302,7 @@ TEST_F(CutRebuildTest, UpgradeCutAtEachCall) {
   for (const std::string& failure : report.failures) {
     ADD_FAILURE() << failure;
   }
-  EXPECT_GT(report.points, 30u);
+  EXPECT_GT(report.points, 10u);
   // Control: not without the flush of CURRENT.
   crash.ignored = [](const Op& op) {
     return op.kind == Op::Kind::kSync && op.path.find("/CURRENT.new") != std::string::npos;

@@ -101,4 +101,10 @@ class RebuildTest : public ::testing::Test {
   std::string before_, after_;
 };
 
+// How many seeds are tried: LBOX_FAULT_SEEDS, or else this many.
+inline size_t Seeds(size_t usual) {
+  const char* count = getenv("LBOX_FAULT_SEEDS");
+  return count == nullptr ? usual : strtoull(count, nullptr, 10);
+}
+
 }  // namespace lbox::testing

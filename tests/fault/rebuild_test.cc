@@ -14,11 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-size_t Seeds(size_t usual) {
-  const char* count = getenv("LBOX_FAULT_SEEDS");
-  return count == nullptr ? usual : strtoull(count, nullptr, 10);
-}
-
 // --- everything as it was
 // --------------------------------------------------------------------------
 

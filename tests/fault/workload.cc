@@ -185,11 +185,8 @@ Status RandomStep(Driver& d, std::mt19937_64& dice) {
     return d.Open();
   }
   if (d.model.size() < 2 || below(15) == 0) {
-    int box = 1;
-    while (d.model.contains(box)) {
-      box++;
-    }
-    return d.CreateBox(box);
+    // Not one that was removed: GUIDs are given once.
+    return d.CreateBox(static_cast<int>(1 + below(1'000'000'000)));
   }
   const auto pick = [&] {
     return std::next(d.model.begin(), static_cast<ptrdiff_t>(below(d.model.size())))->first;
