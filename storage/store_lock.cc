@@ -105,8 +105,9 @@ std::vector<uint32_t> StoreLock::DeadMarks() {
   const auto got = file_->ReadAt(0, bytes.data(), bytes.size());
   for (size_t at = 0; got.ok() && at + 4 <= *got; at += 4) {
     const auto process = LoadLittle<uint32_t>(&bytes[at]);
-    if (process != 0 && process % kMarks == at / 4 && process != static_cast<uint32_t>(pid_) &&
-        kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH) {
+    if (process != 0 && process <= INT32_MAX && process % kMarks == at / 4 &&
+        process != static_cast<uint32_t>(pid_) && kill(static_cast<pid_t>(process), 0) != 0 &&
+        errno == ESRCH) {
       dead.push_back(process);
     }
   }

@@ -22,9 +22,9 @@
 namespace lbox {
 namespace {
 
-// Longest that opening waits for a look into the index; a million messages take a fifth of it once
-// they are in memory. Who has not seen the end of it by then opens the index all the same.
-constexpr std::chrono::milliseconds kLookFirst{2000};
+// Longest that opening waits for a look into the index, which takes some 50 ms for each 100,000
+// messages. Who has not seen the end of it by then opens the index all the same.
+constexpr std::chrono::milliseconds kLookFirst{1000};
 
 // Who may read a file may search its directory.
 uint32_t DirectoryMode(uint32_t mode) {
