@@ -41,7 +41,7 @@ uint32_t UidOf(const uint8_t* row) {
 
 // The row at `row`, or what is wrong with it.
 Result<Message> Decode(Txn& txn, uint32_t mailbox, const uint8_t* row) {
-  auto message = DecodeMessageRow({row, kMessageRowBytes});
+  auto message = DecodeMessageRow({row, kMessageRowBytes}, mailbox);
   if (!message.ok()) {
     return Status(message.status().code(), txn.index().path() + ": " + Name(mailbox, UidOf(row)) +
                                                ": " + message.status().message());
@@ -91,7 +91,7 @@ Result<Message> FindMessage(Txn& txn, uint32_t mailbox, uint32_t uid) {
 
 Status AppendMessage(Txn& txn, uint32_t mailbox, const Message& message) {
   Key key = MailboxKey(mailbox);
-  auto row = Encode(message);
+  auto row = Encode(message, mailbox);
   MDB_val k = Val(key), value = Val(row);
   const int rc = mdb_put(txn.raw(), txn.tables().message, &k, &value, MDB_APPENDDUP);
   return rc == 0 ? Status() : txn.Failed(rc, "adding " + Name(mailbox, message.uid));
@@ -191,7 +191,7 @@ Result<bool> MessageCursor::Next() {
 
 Status MessageCursor::Update(const Message& message) {
   assert(message.uid == message_.uid);
-  auto row = Encode(message);
+  auto row = Encode(message, mailbox_);
   MDB_val k = Val(key_), value = Val(row);
   const int rc = mdb_cursor_put(cursor_, &k, &value, MDB_CURRENT);
   if (rc != 0) {

@@ -31,6 +31,15 @@ bool Sealed(std::span<const uint8_t> data) {
   return LoadLittle<uint32_t>(data.data() + sealed.size()) == Check32(sealed);
 }
 
+// What a mailbox's id adds to the checks of its message rows; different for any two.
+uint32_t MailboxMark(uint32_t mailbox) {
+  return mailbox * 0x9E3779B1;
+}
+
+uint32_t CheckOf(std::span<const uint8_t> row) {
+  return LoadLittle<uint32_t>(row.data() + row.size() - kCheckBytes);
+}
+
 Status CheckRow(const char* row, std::span<const uint8_t> data, size_t size) {
   if (data.size() != size) {
     return Status(Code::kCorruption, std::string(row) + " row: " + std::to_string(data.size()) +
@@ -208,7 +217,7 @@ Result<MailboxRow> DecodeMailboxRow(std::span<const uint8_t> data) {
   return row;
 }
 
-std::array<uint8_t, kMessageRowBytes> Encode(const Message& row) {
+std::array<uint8_t, kMessageRowBytes> Encode(const Message& row, uint32_t mailbox) {
   std::array<uint8_t, kMessageRowBytes> bytes;
   Encoder out(bytes);
   out.BigU32(row.uid);
@@ -225,12 +234,18 @@ std::array<uint8_t, kMessageRowBytes> Encode(const Message& row) {
   out.U32(row.retrieved);
   out.U32(row.keyword_bits);
   Seal(bytes, out);
+  StoreLittle(bytes.data() + kMessageRowBytes - kCheckBytes, CheckOf(bytes) ^ MailboxMark(mailbox));
   return bytes;
 }
 
-Result<Message> DecodeMessageRow(std::span<const uint8_t> data) {
-  if (Status status = CheckRow("message", data, kMessageRowBytes); !status.ok()) {
-    return status;
+Result<Message> DecodeMessageRow(std::span<const uint8_t> data, uint32_t mailbox) {
+  // Rows of the first stores are not marked.
+  if (data.size() != kMessageRowBytes ||
+      (CheckOf(data) ^ Check32(data.first(kMessageRowBytes - kCheckBytes))) !=
+          MailboxMark(mailbox)) {
+    if (Status status = CheckRow("message", data, kMessageRowBytes); !status.ok()) {
+      return status;
+    }
   }
   Message row;
   Decoder in(data);

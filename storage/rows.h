@@ -73,8 +73,10 @@ Result<MailboxRow> DecodeMailboxRow(std::span<const uint8_t> data);
 
 // DUPFIXED: 66 bytes a message measured, scan 3 ns (docs/design.md)
 inline constexpr size_t kMessageRowBytes = 64;
-std::array<uint8_t, kMessageRowBytes> Encode(const Message& row);
-Result<Message> DecodeMessageRow(std::span<const uint8_t> data);
+// `mailbox`: the id under which the row is kept. It is part of the check: where a damaged index
+// leads to the rows of another mailbox, they are not taken for this one's.
+std::array<uint8_t, kMessageRowBytes> Encode(const Message& row, uint32_t mailbox);
+Result<Message> DecodeMessageRow(std::span<const uint8_t> data, uint32_t mailbox);
 
 struct BodyRow {
   // Pack that holds the record (header frame, and the body frame unless large_id != 0).

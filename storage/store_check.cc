@@ -26,6 +26,12 @@ class Checker {
     LBOX_RETURN_IF_ERROR(Extras(txn));
     LBOX_RETURN_IF_ERROR(Bodies(txn));
     LBOX_RETURN_IF_ERROR(Packs(txn));
+    LBOX_RETURN_IF_ERROR(txn.ForEachPending([&](const PendingFile& file) -> Status {
+      if (file.kind == FileKind::kPack && packs_.contains(static_cast<uint32_t>(file.id))) {
+        Problem("pack " + std::to_string(file.id) + " is in use, and to be removed");
+      }
+      return {};
+    }));
     Totals(txn.meta);
     (void)txn.FreePages();  // reads the list of free pages: an end here is one in a child
     return {};

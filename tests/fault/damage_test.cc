@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "storage/child.h"
+#include "storage/coding.h"
 #include "storage/repair.h"
 #include "storage/store_check.h"
 #include "storage/verify.h"
@@ -336,7 +337,11 @@ class IndexDamageTest : public DamageTest {
                        : readings.missing > 0                 ? Seen::kMissing
                        : readings.right == Present(messages_) ? Seen::kAllRight
                                                               : Seen::kRefused;
-      pipe.Send(static_cast<char>(saw), readings.wrong.empty() ? "" : readings.wrong.front());
+      pipe.Send(static_cast<char>(saw), readings.wrong.empty()
+                                            ? std::to_string(readings.right) + " right, " +
+                                                  std::to_string(readings.refused) + " refused, " +
+                                                  std::to_string(readings.missing) + " missing"
+                                            : readings.wrong.front());
     };
     const auto receive = [&](char kind, std::string_view bytes) {
       seen = static_cast<Seen>(kind);
@@ -377,7 +382,7 @@ class IndexDamageTest : public DamageTest {
     count.missing += seen == Seen::kMissing ? 1 : 0;
     if (seen != Seen::kAllRight) {
       const auto found = Verify();
-      EXPECT_TRUE(!found.ok() || !found->findings.empty()) << "not noticed by verifying";
+      EXPECT_TRUE(!found.ok() || !found->findings.empty()) << "not noticed by verifying: " << what;
     }
   }
 
@@ -407,6 +412,81 @@ TEST_F(IndexDamageTest, EveryByte) {
   }
   Print(count);
   EXPECT_GT(count.refused + count.missing + count.died, 0u);
+}
+
+// Where LMDB keeps the roots of its trees: a wrong one leads to pages that are good in themselves,
+// those of another mailbox for example.
+std::vector<size_t> RootRecords(const std::string& index) {
+  constexpr size_t kPage = 4096, kHeader = 16, kFlagsAt = 10, kLowerAt = 12, kRecord = 48;
+  constexpr uint16_t kLeaf = 2, kIsTree = 2;
+  const auto number = [&](size_t at) {
+    return LoadLittle<uint16_t>(reinterpret_cast<const uint8_t*>(index.data()) + at);
+  };
+  std::vector<size_t> records;
+  for (size_t page = 0; page + kPage <= index.size(); page += kPage) {
+    if (number(page + kFlagsAt) != kLeaf) {
+      continue;
+    }
+    for (size_t at = kHeader; at + 2 <= number(page + kLowerAt) && at < kPage; at += 2) {
+      const size_t node = number(page + at);
+      if (node + 8 < kPage && (number(page + node + 4) & kIsTree) != 0 &&
+          node + 8 + number(page + node + 6) + kRecord <= kPage) {
+        records.push_back(page + node + 8 + number(page + node + 6));
+      }
+    }
+  }
+  return records;
+}
+
+TEST_F(IndexDamageTest, RootsOfTrees) {
+  {
+    const auto store = MustOpen(Options());
+    ASSERT_NE(store, nullptr);
+    messages_.clear();
+    // Enough for each mailbox to have a tree of its own.
+    for (uint64_t box = 11; box <= 13; box++) {
+      const Guid guid = MustCreate(*store, 100 + box);
+      const auto body = Stage(*store, "Subject: " + std::to_string(box) + "\r\n\r\n");
+      std::vector<NewMessage> batch(150);
+      for (size_t i = 0; i < batch.size(); i++) {
+        batch[i].staged = body->get();
+        batch[i].guid = MakeGuid(box * 1000 + i);
+      }
+      ASSERT_TRUE(store->Save(guid, 1, batch, {}).ok());
+      for (const NewMessage& one : batch) {
+        messages_.push_back(
+            {guid, one.uid, one.guid, 0, "Subject: " + std::to_string(box) + "\r\n\r\n"});
+      }
+    }
+  }
+  const std::string good = ReadFile(path_ + "/index.1");
+  Count count;
+  for (const size_t record : RootRecords(good)) {
+    for (size_t at = record; at < record + 48 && !HasFailure(); at += Stride(3)) {
+      // The least of a page's number leads to its neighbours.
+      for (const char flip : {'\x01', '\x02', '\x03', '\x04', '\xff'}) {
+        if (flip != '\x01' && (at - record) % 48 != 40 && Stride(3) != 1) {
+          continue;
+        }
+        SCOPED_TRACE("index.1 at " + std::to_string(at));
+        std::string bad = good;
+        bad[at] = static_cast<char>(bad[at] ^ flip);
+        PutIndex(bad);
+        Try(count);
+      }
+    }
+    for (size_t page = 2; page < 60 && !HasFailure();
+         page += Stride(3)) {  // the root is any other page
+      SCOPED_TRACE("index.1, root at " + std::to_string(record) + " is page " +
+                   std::to_string(page));
+      std::string bad = good;
+      StoreLittle(reinterpret_cast<uint8_t*>(bad.data()) + record + 40, uint64_t(page));
+      PutIndex(bad);
+      Try(count);
+    }
+  }
+  Print(count);
+  EXPECT_GT(count.refused + count.missing + count.died, count.tried / 10);
 }
 
 TEST_F(IndexDamageTest, Cut) {

@@ -102,6 +102,11 @@ PackRow SomePack() {
   return row;
 }
 
+// Of no mailbox: sealed like the other rows.
+std::array<uint8_t, kMessageRowBytes> Encode(const Message& row) {
+  return Encode(row, 0);
+}
+
 template <typename Row>
 std::string Text(const Row& row) {
   const auto bytes = Encode(row);
@@ -123,7 +128,7 @@ std::vector<Kind> Kinds() {
       {"mailbox", Text(SomeMailbox()),
        [](auto data) { return DecodeMailboxRow(data).status().code(); }},
       {"message", Text(SomeMessage()),
-       [](auto data) { return DecodeMessageRow(data).status().code(); }},
+       [](auto data) { return DecodeMessageRow(data, 0).status().code(); }},
       {"body", Text(SomeBody()), [](auto data) { return DecodeBodyRow(data).status().code(); }},
       {"pack", Text(SomePack()), [](auto data) { return DecodePackRow(data).status().code(); }},
       {"mailbox_cold", EncodeCold(cold),
@@ -201,7 +206,7 @@ TEST(Rows, RejectsReservedBytesInUse) {
   }
   std::string bits = Text(SomeMessage());
   bits[6] = 2;
-  EXPECT_EQ(DecodeMessageRow(Bytes(Resealed(bits))).status().code(), Code::kCorruption);
+  EXPECT_EQ(DecodeMessageRow(Bytes(Resealed(bits)), 0).status().code(), Code::kCorruption);
   bits = Text(SomeMeta());
   bits[52] = 2;
   EXPECT_EQ(DecodeMetaRow(Bytes(Resealed(bits))).status().code(), Code::kCorruption);
@@ -276,7 +281,7 @@ TEST(Rows, MailboxRoundTrip) {
 
 TEST(Rows, MessageRoundTrip) {
   const Message in = SomeMessage();
-  const auto out = DecodeMessageRow(Encode(in));
+  const auto out = DecodeMessageRow(Encode(in, 7), 7);
   ASSERT_TRUE(out.ok());
   EXPECT_EQ(out->uid, in.uid);
   EXPECT_EQ(out->body_id, in.body_id);
@@ -290,7 +295,18 @@ TEST(Rows, MessageRoundTrip) {
   EXPECT_EQ(out->flags, in.flags);
   EXPECT_EQ(out->cause, in.cause);
   EXPECT_EQ(out->has_extra, in.has_extra);
-  EXPECT_FALSE(DecodeMessageRow(Encode(Message()))->has_extra);
+  EXPECT_FALSE(DecodeMessageRow(Encode(Message()), 0)->has_extra);
+}
+
+// Where a damaged index leads to another mailbox's rows.
+TEST(Rows, AMessageRowIsOfOneMailbox) {
+  const Message in = SomeMessage();
+  for (const uint32_t mailbox : {1u, 2u, 3u, 256u, 0xFFFFFFFFu}) {
+    for (const uint32_t other : {1u, 2u, 3u, 256u, 0xFFFFFFFFu}) {
+      EXPECT_EQ(DecodeMessageRow(Encode(in, mailbox), other).ok(), mailbox == other);
+    }
+    EXPECT_TRUE(DecodeMessageRow(Encode(in, 0), mailbox).ok()) << "as the first stores have them";
+  }
 }
 
 TEST(Rows, MessagesSortByUid) {
