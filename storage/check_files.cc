@@ -1,6 +1,7 @@
 #include "storage/check_files.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 #include "storage/message_table.h"
@@ -10,11 +11,78 @@
 namespace lbox {
 namespace {
 
+// Body rows held in memory at a time, some 50 bytes each; each so many cost one reading of them
+// all.
+constexpr uint64_t kRowsAtATime = 200'000;
+
+// What an index, as one read transaction saw it, says is in a pack.
+struct PackContents {
+  struct Record {
+    uint64_t body_id = 0;
+    BodyRow body;
+  };
+  PackRow row;
+  std::vector<Record> records;  // in use, sorted by offset, without overlaps
+};
+
+// The packs there are, and how much there is to read.
+struct Overview {
+  Guid uuid;
+  std::vector<std::pair<uint32_t, uint32_t>> packs;  // id, records in use
+  uint64_t bytes = 0;
+};
+
+Status Look(StoreImpl& store, const CheckOptions& options, Overview& overview) {
+  return store.Read([&](Txn& txn) -> Status {
+    overview = Overview();
+    overview.uuid = txn.meta.uuid;
+    overview.bytes = txn.meta.pack_bytes + (options.bodies ? txn.meta.large_bytes : 0);
+    return txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
+      overview.packs.emplace_back(id, row.live_count);
+      return {};
+    });
+  });
+}
+
+// Fills in `contents`, whose keys are the packs asked for; leaves out those that are gone.
+Status LookInto(StoreImpl& store, const CheckOptions& options,
+                std::map<uint32_t, PackContents>& contents) {
+  const auto look = [&](Txn& txn) -> Status {
+    uint64_t rows = 0;
+    for (auto it = contents.begin(); it != contents.end();) {
+      const auto row = txn.GetPack(it->first);
+      if (row.status().code() == Code::kNotFound) {
+        it = contents.erase(it);
+        continue;
+      }
+      LBOX_RETURN_IF_ERROR(row.status());
+      it->second.row = *row;
+      it->second.records.clear();
+      ++it;
+    }
+    return txn.ForEachBody([&](uint64_t id, const BodyRow& row) -> Status {
+      if (const auto pack = contents.find(row.pack); pack != contents.end()) {
+        pack->second.records.push_back({id, row});
+      }
+      if (options.progress && ++rows % 1000 == 0) {
+        options.progress(0, 0);
+      }
+      return {};
+    });
+  };
+  LBOX_RETURN_IF_ERROR(store.Read(look));
+  for (auto& [id, pack] : contents) {
+    std::sort(pack.records.begin(), pack.records.end(),
+              [](const auto& a, const auto& b) { return a.body.offset < b.body.offset; });
+  }
+  return {};
+}
+
 // Finds what is wrong in one go; whether it still concerns anybody is the caller's question.
 class FileChecker {
  public:
-  FileChecker(StoreImpl& store, const Guid& uuid, const CheckOptions& options)
-      : store_(store), uuid_(uuid), options_(options) {}
+  FileChecker(StoreImpl& store, const Overview& overview, const CheckOptions& options)
+      : store_(store), uuid_(overview.uuid), total_(overview.bytes), options_(options) {}
 
   // body id -> what is wrong with it
   std::unordered_map<uint64_t, Status> bodies;
@@ -23,15 +91,6 @@ class FileChecker {
     Status status;
   };
   std::vector<Gap> gaps;
-
-  void CountTotal(const std::map<uint32_t, PackContents>& packs) {
-    for (const auto& [id, contents] : packs) {
-      total_ += contents.row.tail;
-      for (const auto& record : contents.records) {
-        total_ += options_.bodies ? LargeBytes(record.body) : 0;
-      }
-    }
-  }
 
   void Pack(uint32_t id, const PackContents& contents) {
     uint64_t offset = 0;
@@ -77,13 +136,11 @@ class FileChecker {
     return status;
   }
 
-  [[nodiscard]] uint64_t done() const { return done_; }
-
  private:
   void Progress(uint64_t bytes) {
     done_ += bytes;
     if (options_.progress) {
-      options_.progress(done_, total_);
+      options_.progress(std::min(done_, total_), total_);
     }
   }
 
@@ -159,8 +216,9 @@ class FileChecker {
 
   StoreImpl& store_;
   const Guid uuid_;
+  const uint64_t total_;
   const CheckOptions& options_;
-  uint64_t done_ = 0, total_ = 0;
+  uint64_t done_ = 0;
 };
 
 // Drops what does not concern the index any more, and looks at bodies that were moved meanwhile in
@@ -235,12 +293,20 @@ std::string DisplayName(const std::string& name) {
   return text;
 }
 
-Status CheckFiles(StoreImpl& store, const Guid& uuid, const std::map<uint32_t, PackContents>& packs,
-                  const CheckOptions& options, std::vector<Finding>* findings) {
-  FileChecker checker(store, uuid, options);
-  checker.CountTotal(packs);
-  for (const auto& [id, contents] : packs) {
-    checker.Pack(id, contents);
+Status CheckFiles(StoreImpl& store, const CheckOptions& options, std::vector<Finding>* findings) {
+  Overview overview;
+  LBOX_RETURN_IF_ERROR(Look(store, options, overview));
+  FileChecker checker(store, overview, options);
+  for (size_t next = 0; next < overview.packs.size();) {
+    std::map<uint32_t, PackContents> contents;
+    for (uint64_t rows = 0; next < overview.packs.size() && rows < kRowsAtATime; next++) {
+      contents[overview.packs[next].first];
+      rows += overview.packs[next].second;
+    }
+    LBOX_RETURN_IF_ERROR(LookInto(store, options, contents));
+    for (const auto& [id, pack] : contents) {
+      checker.Pack(id, pack);
+    }
   }
   if (checker.bodies.empty() && checker.gaps.empty()) {
     return {};

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <vector>
 
 #include <fcntl.h>
@@ -24,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 
 // A record: kind (1), length (4), bytes. The kinds of the caller follow those of this file.
 constexpr size_t kRecordHeaderBytes = 5;
-constexpr char kAlive = 0, kDone = 1, kOwnKinds = 2;
+constexpr char kAlive = 0, kDone = 1, kNoMemory = 2, kOwnKinds = 3;
 constexpr std::chrono::milliseconds kAliveEvery{100};
 
 void WriteAll(int descriptor, const char* data, size_t size) {
@@ -66,6 +67,8 @@ void SendRecord(int descriptor, char kind, std::string_view bytes) {
     ChildPipe pipe(descriptor);
     work(pipe);
     SendRecord(descriptor, kDone, {});
+  } catch (const std::bad_alloc&) {
+    SendRecord(descriptor, kNoMemory, {});
   } catch (const std::exception&) {
     _exit(1);
   }
@@ -88,6 +91,7 @@ class Incoming {
       }
       const char kind = bytes_[at];
       done_ |= kind == kDone;
+      no_memory_ |= kind == kNoMemory;
       if (kind >= kOwnKinds) {
         receive_(static_cast<char>(kind - kOwnKinds),
                  std::string_view(bytes_).substr(at + kRecordHeaderBytes, size));
@@ -97,11 +101,13 @@ class Incoming {
     bytes_.erase(0, at);
   }
   [[nodiscard]] bool done() const { return done_; }
+  [[nodiscard]] bool no_memory() const { return no_memory_; }
 
  private:
   const ChildReceiver& receive_;
   std::string bytes_;
   bool done_ = false;
+  bool no_memory_ = false;
 };
 
 std::string HowItEnded(pid_t pid) {
@@ -202,6 +208,10 @@ Result<ChildEnd> RunInChild(const ChildWork& work, const ChildReceiver& receive,
   Incoming incoming(receive);
   ChildEnd end = Follow(ends[0], pid, incoming, options);
   close(ends[0]);
+  if (incoming.no_memory()) {
+    return Status(Code::kUnavailable,
+                  "a child process ran out of memory: raise vsz_limit of this service");
+  }
   return end;
 }
 

@@ -5,7 +5,7 @@
 // is shared with the child but the pipe; it opens stores anew and ends with _exit(). Processes: the
 // child dies with its parent, leaves no core file, and has default signal handlers. Threads: none,
 // in both. Failure: a child that dies, or gives no sign of life for too long, is no failure of
-// RunInChild; that the system refuses a pipe or a process is.
+// RunInChild; that the system refuses a pipe, a process or memory is (kUnavailable).
 #pragma once
 
 #include <chrono>

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <unordered_map>
 
 #include "storage/check_files.h"
 #include "storage/message_table.h"
@@ -37,12 +36,16 @@ class Checker {
     return {};
   }
 
-  [[nodiscard]] const std::map<uint32_t, PackContents>& packs() const { return packs_; }
-
  private:
+  // That a message has a body.
   struct BodyUse {
-    uint32_t references = 0;
+    uint64_t body_id = 0;
     uint32_t physical_size = 0;
+  };
+  struct PackUse {
+    uint64_t bytes = 0;
+    uint32_t count = 0;
+    std::vector<std::pair<uint32_t, uint32_t>> ranges;  // offset, span
   };
 
   void Problem(const std::string& text, Damage damage = Damage::kIndex) {
@@ -90,12 +93,7 @@ class Checker {
         Problem(name + " UID " + std::to_string(message.uid) + ": " + body.status().message());
       } else {
         stored += StoredBytes(*body);
-        BodyUse& use = uses_[message.body_id];
-        use.references++;
-        if (use.references > 1 && use.physical_size != message.physical_size) {
-          Problem(name + " UID " + std::to_string(message.uid) + " has another size than its copy");
-        }
-        use.physical_size = message.physical_size;
+        uses_.push_back({message.body_id, message.physical_size});
       }
       if (message.has_extra) {
         extras_++;
@@ -137,17 +135,30 @@ class Checker {
   }
 
   Status Bodies(Txn& txn) {
+    std::sort(uses_.begin(), uses_.end(),
+              [](const BodyUse& a, const BodyUse& b) { return a.body_id < b.body_id; });
+    auto use = uses_.begin();
     return txn.ForEachBody([&](uint64_t id, const BodyRow& row) -> Status {
       report_.bodies++;
       Alive();
-      const auto use = uses_.find(id);
+      while (use != uses_.end() && use->body_id < id) {
+        ++use;
+      }
+      const auto first = use;
+      for (; use != uses_.end() && use->body_id == id; ++use) {
+        if (use->physical_size != first->physical_size) {
+          Problem("body " + std::to_string(id) + " has messages of different sizes");
+        }
+      }
       Expect("body " + std::to_string(id) + ", references", row.references,
-             use == uses_.end() ? 0 : use->second.references,
-             use == uses_.end() ? Damage::kIndex : Damage::kCounts);
+             static_cast<uint64_t>(use - first), use == first ? Damage::kIndex : Damage::kCounts);
       if (id >= txn.meta.next_body_id) {
         Problem("body " + std::to_string(id) + " is above the next id");
       }
-      packs_[row.pack].records.push_back({id, row});
+      PackUse& pack = packs_[row.pack];
+      pack.bytes += row.record_bytes;
+      pack.count++;
+      pack.ranges.emplace_back(row.offset, row.record_bytes);
       stored_ += StoredBytes(row);
       if (row.large_id != 0) {
         large_count_++;
@@ -161,20 +172,17 @@ class Checker {
     LBOX_RETURN_IF_ERROR(txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
       report_.packs++;
       const std::string name = "pack " + std::to_string(id);
-      PackContents& pack = packs_[id];
-      pack.row = row;
-      std::sort(pack.records.begin(), pack.records.end(),
-                [](const auto& x, const auto& y) { return x.body.offset < y.body.offset; });
-      uint64_t end = 0, bytes = 0;
-      for (const auto& record : pack.records) {
-        if (record.body.offset < end) {
-          Problem(name + ": records overlap at " + std::to_string(record.body.offset));
+      PackUse& use = packs_[id];
+      Expect(name + ", live records", row.live_count, use.count);
+      Expect(name + ", live bytes", row.live_bytes, use.bytes);
+      std::sort(use.ranges.begin(), use.ranges.end());
+      uint64_t end = 0;
+      for (const auto& [offset, span] : use.ranges) {
+        if (offset < end) {
+          Problem(name + ": records overlap at " + std::to_string(offset));
         }
-        end = uint64_t{record.body.offset} + record.body.record_bytes;
-        bytes += record.body.record_bytes;
+        end = uint64_t{offset} + span;
       }
-      Expect(name + ", live records", row.live_count, pack.records.size());
-      Expect(name + ", live bytes", row.live_bytes, bytes);
       if (end > row.tail) {
         Problem(name + ": a record lies beyond its tail");
       }
@@ -206,8 +214,8 @@ class Checker {
   const CheckOptions& options_;
   CheckReport& report_;
   uint64_t rows_ = 0;
-  std::unordered_map<uint64_t, BodyUse> uses_;
-  std::map<uint32_t, PackContents> packs_;
+  std::vector<BodyUse> uses_;
+  std::map<uint32_t, PackUse> packs_;
   uint64_t extras_ = 0, physical_ = 0, virtual_ = 0, stored_ = 0;
   uint64_t pack_bytes_ = 0, pack_live_ = 0, large_count_ = 0, large_bytes_ = 0;
 };
@@ -223,12 +231,10 @@ const char* ToString(Damage damage) {
 Result<CheckReport> CheckStore(Store& store, const CheckOptions& options) {
   StoreImpl& impl = StoreImpl::Of(store);
   CheckReport report;
-  std::map<uint32_t, PackContents> packs;
-  Guid uuid;
   const auto look = [&](Txn& txn) -> Status {
     report = CheckReport();
     Checker checker(options, report);
-    uuid = txn.meta.uuid;
+    report.bytes = txn.meta.pack_bytes + txn.meta.large_bytes;
     Status status = checker.Index(txn);
     if (status.code() == Code::kCorruption || status.code() == Code::kNotFound) {
       Finding finding;
@@ -236,7 +242,6 @@ Result<CheckReport> CheckStore(Store& store, const CheckOptions& options) {
       report.findings.push_back(std::move(finding));
       status = Status();
     }
-    packs = checker.packs();
     return status;
   };
   LBOX_RETURN_IF_ERROR(impl.Read(look));
@@ -244,13 +249,7 @@ Result<CheckReport> CheckStore(Store& store, const CheckOptions& options) {
       std::any_of(report.findings.begin(), report.findings.end(),
                   [](const Finding& finding) { return finding.damage == Damage::kIndex; });
   if (options.records && !contradicts) {
-    LBOX_RETURN_IF_ERROR(CheckFiles(impl, uuid, packs, options, &report.findings));
-  }
-  for (const auto& [id, contents] : packs) {
-    report.bytes += contents.row.tail;
-    for (const auto& record : contents.records) {
-      report.bytes += LargeBytes(record.body);
-    }
+    LBOX_RETURN_IF_ERROR(CheckFiles(impl, options, &report.findings));
   }
   for (const Finding& finding : report.findings) {
     if (report.problems.size() < kMaxProblems) {

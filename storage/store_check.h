@@ -4,7 +4,7 @@
 // whatever they did to a store. Changes nothing, and needs nobody to stop: the index is checked in
 // one read transaction (which keeps pages of writers from being used again for about a second per
 // million messages), and what then is found wrong in a file counts only if a fresh transaction
-// still names that place. Memory: some 150 bytes for each message. Failure: a problem found is no
+// still names that place. Memory: some 40 bytes for each message. Failure: a problem found is no
 // failure of the check. When the index contradicts itself, no file is looked at.
 #pragma once
 
