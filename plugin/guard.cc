@@ -1,5 +1,7 @@
 #include "plugin/guard.h"
 
+#include <string>
+
 namespace {
 
 struct ErrorText {
@@ -46,7 +48,11 @@ int lbox_fail(struct mail_storage* storage, struct event* event, const lbox::Sta
     mail_storage_set_critical(storage, "lbox: %s", status.message().c_str());
     return -1;
   }
-  if (status.code() != lbox::Code::kNotFound) {
+  if (status.code() == lbox::Code::kCorruption &&
+      status.message().find("doveadm lbox") == std::string::npos) {
+    e_error(event, "lbox: %s; run: doveadm lbox verify -u %s", status.message().c_str(),
+            storage->user->username);
+  } else if (status.code() != lbox::Code::kNotFound) {
     e_error(event, "lbox: %s", status.message().c_str());
   }
   mail_storage_set_error(storage, text.error, text.text);

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "storage/advice.h"
 #include "storage/rows.h"
 #include "storage/status_macros.h"
 
@@ -14,9 +15,7 @@ constexpr std::string_view kUuid = "uuid ";
 constexpr size_t kMaxBytes = 4096;
 
 Status Damaged(const std::string& path) {
-  return Status(
-      Code::kCorruption,
-      path + " is damaged; restore it from a backup, together with the rest of the store");
+  return Status(Code::kCorruption, path + " is damaged; " + kRunRepair);
 }
 
 // Takes "<name><rest>\n" off the front of `text`; false when it starts otherwise.

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "storage/advice.h"
 #include "storage/status_macros.h"
 
 namespace lbox {
@@ -99,8 +100,8 @@ Status Index::OpenCurrent(bool& again) {
   }
   if (Status status = env_->Open(min_map); !status.ok()) {
     if (status.code() == Code::kNotFound) {
-      return Status(Code::kCorruption, path + " is missing, though " + folder_ +
-                                           "/CURRENT names it; restore the store from a backup");
+      return Status(Code::kCorruption,
+                    path + " is missing, though " + folder_ + "/CURRENT names it; " + kRunRepair);
     }
     return status;
   }
@@ -116,8 +117,8 @@ Status Index::OpenCurrent(bool& again) {
   }
   if (meta.uuid != current.uuid) {
     return Status(Code::kCorruption, path + " belongs to the store " + ToHex(meta.uuid) + ", but " +
-                                         folder_ + "/CURRENT to " + ToHex(current.uuid) +
-                                         "; restore both from the same backup");
+                                         folder_ + "/CURRENT to " + ToHex(current.uuid) + "; " +
+                                         kRunRepair);
   }
   if (meta.superseded) {
     again = true;
@@ -141,8 +142,8 @@ Status Index::FinishSwitch(const CurrentFile& old) {
   const std::string path = IndexPath(folder_, current.generation);
   if (auto file = options_.env->Stat(path); !file.ok()) {
     return Status(Code::kCorruption, IndexPath(folder_, old.generation) + " says that " + path +
-                                         " replaces it, but: " + file.status().message() +
-                                         "; restore the store from a backup");
+                                         " replaces it, but: " + file.status().message() + "; " +
+                                         kRunRepair);
   }
   return WriteCurrent(*options_.env, folder_, current, options_.mode, options_.gid, options_.sync);
 }

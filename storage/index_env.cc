@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "storage/address_space.h"
+#include "storage/advice.h"
 #include "storage/coding.h"
 #include "storage/index_file.h"
 #include "storage/status_macros.h"
@@ -256,8 +257,7 @@ Status IndexEnv::OpenTables(bool create) {
       mdb_txn_abort(txn);
       if (rc == MDB_NOTFOUND) {
         return Status(Code::kCorruption,
-                      path_ + " has no table '" + table.name +
-                          "'; restore it from a backup, together with the rest of the store");
+                      path_ + " has no table '" + table.name + "'; " + kRunRepair);
       }
       return IndexError(rc, std::string("opening table '") + table.name + "' of " + path_);
     }

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "storage/advice.h"
 #include "storage/coding.h"
 #include "storage/status_macros.h"
 
@@ -46,9 +47,7 @@ class IndexFile {
 
  private:
   Status Damaged(const char* why) const {
-    return Status(Code::kCorruption,
-                  path_ + " is damaged (" + why +
-                      "); restore it from a backup, together with the rest of the store");
+    return Status(Code::kCorruption, path_ + " is damaged (" + why + "); " + kRunRepair);
   }
 
   Status ReadBytes(uint64_t offset, std::vector<uint8_t>& bytes, size_t size) {

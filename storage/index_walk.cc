@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "storage/advice.h"
 #include "storage/child.h"
 #include "storage/message_table.h"
 #include "storage/status_macros.h"
@@ -66,9 +67,11 @@ Status TryIndex(const StoreOptions& options, std::chrono::milliseconds at_most) 
                                          ": the index cannot be read: a process that tried " +
                                          end.how + "; " + kRunRepair);
   }
-  return found.code() == Code::kCorruption
-             ? Status(Code::kCorruption, found.message() + "; " + kRunRepair)
-             : Status();
+  if (found.code() != Code::kCorruption) {
+    return {};
+  }
+  const bool said = found.message().ends_with(kRunRepair);
+  return Status(Code::kCorruption, found.message() + (said ? "" : std::string("; ") + kRunRepair));
 }
 
 }  // namespace lbox

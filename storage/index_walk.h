@@ -23,7 +23,4 @@ Status WalkIndex(Txn& txn, const std::function<void()>& alive);
 // otherwise than by kCorruption when no child was to be had.
 Status TryIndex(const StoreOptions& options, std::chrono::milliseconds at_most);
 
-// For whoever finds an index unreadable: what to run.
-inline constexpr char kRunRepair[] = "run: doveadm lbox repair -u USER";
-
 }  // namespace lbox

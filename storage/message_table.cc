@@ -99,7 +99,7 @@ Status AppendMessage(Txn& txn, uint32_t mailbox, const Message& message) {
 
 Status InsertMessage(Txn& txn, uint32_t mailbox, const Message& message) {
   Key key = MailboxKey(mailbox);
-  auto row = Encode(message);
+  auto row = Encode(message, mailbox);
   MDB_val k = Val(key), value = Val(row);
   const int rc = mdb_put(txn.raw(), txn.tables().message, &k, &value, MDB_NODUPDATA);
   return rc == 0 ? Status() : txn.Failed(rc, "adding " + Name(mailbox, message.uid));

@@ -12,6 +12,7 @@
 #include "storage/mend.h"
 #include "storage/open_checks.h"
 #include "storage/quarantine.h"
+#include "storage/rebuild.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
 #include "storage/verify.h"
@@ -270,10 +271,21 @@ class Repair {
     for (const Finding& finding : found.findings) {
       report_.lines.push_back("index: " + finding.text);
     }
-    return Status(Code::kUnsupported,
-                  options_.store.path +
-                      ": the index cannot be read, and this version does not rebuild one: restore "
-                      "the store from a backup");
+    report_.rebuilt = true;
+    return InChild([&](Teller& teller) -> Status {
+      RebuildReport rebuilt;
+      const Status status = RebuildIndex(options_.store, &rebuilt);
+      teller.Folder(rebuilt.quarantine);
+      LBOX_RETURN_IF_ERROR(status);
+      const std::string text = ToText(rebuilt);
+      for (size_t at = 0; at < text.size();) {
+        const size_t end = std::min(text.find('\n', at), text.size());
+        teller.Line(text.substr(at, end - at));
+        at = end + 1;
+      }
+      teller.Lost(rebuilt.lost_count);
+      return {};
+    });
   }
 
   Status InChild(const std::function<Status(Teller&)>& work) {

@@ -12,6 +12,7 @@
 
 #include <sys/random.h>
 
+#include "storage/advice.h"
 #include "storage/index_walk.h"
 #include "storage/open_checks.h"
 #include "storage/status_macros.h"
@@ -60,10 +61,12 @@ Result<Guid> NewUuid() {
 }
 
 Status RestOfAStore(const std::string& folder) {
-  return Status(Code::kCorruption,
-                folder +
-                    "/CURRENT is missing, though other files of a store are there; restore the "
-                    "whole store from a backup, or move the folder away to start an empty one");
+  return Status(
+      Code::kCorruption,
+      folder +
+          "/CURRENT is missing, though other files of a store are there; restore the "
+          "whole store from a backup, or move the folder away to start an empty one, or " +
+          kRunRepair);
 }
 
 Status NoStore(const std::string& folder) {

@@ -1,4 +1,5 @@
 // Reading messages: rows from the index, bodies from packs and large files.
+#include "storage/advice.h"
 #include "storage/body_reader.h"
 #include "storage/body_writer.h"
 #include "storage/message_table.h"
@@ -46,7 +47,7 @@ Result<std::unique_ptr<File>> OpenLarge(StoreImpl& store, const RecordPlace& loc
   }
   LBOX_RETURN_IF_ERROR(Locate(store, mailbox, uid).status());
   return Status(Code::kCorruption, path + " is missing (mailbox " + ToHex(mailbox) + " UID " +
-                                       std::to_string(uid) + "); restore it from a backup");
+                                       std::to_string(uid) + "); " + kRunRepair);
 }
 
 }  // namespace

@@ -314,6 +314,17 @@ TEST_F(DamageTest, FilesOfAnotherStore) {
     const auto found = Verify();
     ASSERT_TRUE(found.ok()) << found.status().message();
     EXPECT_FALSE(found->findings.empty());
+    RepairReport report;
+    const Status repaired = RepairStore({.store = Options()}, &report);
+    ASSERT_TRUE(repaired.ok()) << repaired.message();
+    const auto store = MustOpen(Options());
+    ASSERT_NE(store, nullptr);
+    const Readings readings = ReadEverything(*store, messages_);
+    EXPECT_TRUE(readings.wrong.empty()) << readings.wrong.front();
+    EXPECT_EQ(readings.refused, 0u);
+    if ((set & 0b11) == 0) {  // the mail itself is there
+      EXPECT_EQ(readings.right, Present(messages_));
+    }
   }
 }
 
@@ -412,6 +423,43 @@ TEST_F(IndexDamageTest, EveryByte) {
   }
   Print(count);
   EXPECT_GT(count.refused + count.missing + count.died, 0u);
+}
+
+// An index that cannot be used is made anew, and all mail is there.
+TEST_F(IndexDamageTest, Repaired) {
+  const std::string& good = files_["index.1"];
+  size_t tried = 0, rebuilt = 0;
+  const auto repair = [&](const std::string& index) {
+    Restore(path_, files_);
+    if (index.empty()) {
+      fs::remove(path_ + "/index.1");
+    } else {
+      WriteFile(path_ + "/index.1", index);
+    }
+    Seen seen = Seen::kAllRight;
+    std::string what;
+    const ChildEnd end = Session(seen, what);
+    const auto found = Verify();
+    ASSERT_TRUE(found.ok()) << found.status().message();
+    tried++;
+    if (end.kind == ChildEnd::Kind::kDone && seen == Seen::kAllRight && found->findings.empty()) {
+      return;
+    }
+    rebuilt++;
+    EXPECT_EQ(Repair(), 0u);
+  };
+  repair("");
+  for (size_t i = 0; i < 4; i++) {
+    repair(good.substr(0, std::max<size_t>(good.size() * i / 4, 1)));
+  }
+  for (size_t at = 11; at < good.size() && !HasFailure(); at += Stride(211)) {
+    SCOPED_TRACE("index.1 at " + std::to_string(at));
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ '\xff');
+    repair(bad);
+  }
+  EXPECT_GT(rebuilt, 5u);
+  printf("[          ] %zu tried, %zu repaired\n", tried, rebuilt);
 }
 
 // Where LMDB keeps the roots of its trees: a wrong one leads to pages that are good in themselves,
