@@ -58,6 +58,14 @@ struct CursorCloser {
   void operator()(MDB_cursor* cursor) const { mdb_cursor_close(cursor); }
 };
 
+// The row is what was written.
+bool Whole(CopyTable table, std::span<const uint8_t> key, std::span<const uint8_t> value) {
+  if (table != CopyTable::kMessage) {
+    return RowSealed(value);
+  }
+  return key.size() == sizeof(uint32_t) && MessageRowSealed(value, LoadBig<uint32_t>(key.data()));
+}
+
 class Writer {
  public:
   explicit Writer(File& file) : file_(file) {}
@@ -83,7 +91,8 @@ class Writer {
     const std::unique_ptr<MDB_cursor, CursorCloser> cursor(raw);
     MDB_val key{}, value{};
     while ((rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT)) == 0) {
-      if (!RowSealed({static_cast<const uint8_t*>(value.mv_data), value.mv_size})) {
+      if (!Whole(table.table, {static_cast<const uint8_t*>(key.mv_data), key.mv_size},
+                 {static_cast<const uint8_t*>(value.mv_data), value.mv_size})) {
         return Status(Code::kCorruption, txn.index().path() +
                                              ": a row is damaged; no copy is taken of it. Check "
                                              "the store");
@@ -232,7 +241,7 @@ class Reader {
       if (key > left.size() || value > left.size() - key) {
         return Damaged();
       }
-      if (!RowSealed(left.subspan(key, value))) {
+      if (!Whole(table, left.first(key), left.subspan(key, value))) {
         return Damaged();
       }
       LBOX_RETURN_IF_ERROR(visit(table, left.first(key), left.subspan(key, value)));

@@ -217,6 +217,14 @@ Result<MailboxRow> DecodeMailboxRow(std::span<const uint8_t> data) {
   return row;
 }
 
+bool MessageRowSealed(std::span<const uint8_t> data, uint32_t mailbox) {
+  if (data.size() != kMessageRowBytes) {
+    return false;
+  }
+  const uint32_t mark = CheckOf(data) ^ Check32(data.first(kMessageRowBytes - kCheckBytes));
+  return mark == MailboxMark(mailbox) || mark == 0;  // rows of the first stores are not marked
+}
+
 std::array<uint8_t, kMessageRowBytes> Encode(const Message& row, uint32_t mailbox) {
   std::array<uint8_t, kMessageRowBytes> bytes;
   Encoder out(bytes);
@@ -239,10 +247,7 @@ std::array<uint8_t, kMessageRowBytes> Encode(const Message& row, uint32_t mailbo
 }
 
 Result<Message> DecodeMessageRow(std::span<const uint8_t> data, uint32_t mailbox) {
-  // Rows of the first stores are not marked.
-  if (data.size() != kMessageRowBytes ||
-      (CheckOf(data) ^ Check32(data.first(kMessageRowBytes - kCheckBytes))) !=
-          MailboxMark(mailbox)) {
+  if (!MessageRowSealed(data, mailbox)) {
     if (Status status = CheckRow("message", data, kMessageRowBytes); !status.ok()) {
       return status;
     }

@@ -77,6 +77,7 @@ inline constexpr size_t kMessageRowBytes = 64;
 // leads to the rows of another mailbox, they are not taken for this one's.
 std::array<uint8_t, kMessageRowBytes> Encode(const Message& row, uint32_t mailbox);
 Result<Message> DecodeMessageRow(std::span<const uint8_t> data, uint32_t mailbox);
+bool MessageRowSealed(std::span<const uint8_t> data, uint32_t mailbox);
 
 struct BodyRow {
   // Pack that holds the record (header frame, and the body frame unless large_id != 0).
