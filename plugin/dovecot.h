@@ -42,6 +42,7 @@ extern "C" {
 #include "ostream-private.h"
 #include "seq-range-array.h"
 #include "str.h"
+#include "unlink-directory.h"
 #include "mail-namespace.h"
 #include "mail-user.h"
 #include "mailbox-list-private.h"

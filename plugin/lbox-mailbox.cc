@@ -1,5 +1,6 @@
 #include "plugin/lbox-mailbox.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -93,13 +94,6 @@ int create_indexes(struct lbox_mailbox* mbox, const struct mailbox_update* updat
     return -1;
   }
   mbox->state->guid = guid;
-  // Durable after this: the mailbox's directory. Its row comes after.
-  if (const lbox::Status status = lbox_sync_directories(
-          lbox_parents_up_to(mailbox_get_path(box),
-                             mailbox_list_get_root_forced(box->list, MAILBOX_LIST_PATH_TYPE_DIR)));
-      !status.ok()) {
-    return lbox_fail(box->storage, box->event, status);
-  }
 
   lbox::MailboxCreate create;
   create.guid = guid;
@@ -110,10 +104,20 @@ int create_indexes(struct lbox_mailbox* mbox, const struct mailbox_update* updat
     create.first_recent_uid = std::max(update->min_first_recent_uid, 1U);
     create.modseq_ceiling = update->min_highest_modseq;
   }
+  auto directories = lbox_parents_up_to(
+      mailbox_get_path(box), mailbox_list_get_root_forced(box->list, MAILBOX_LIST_PATH_TYPE_DIR));
   if (create.uid_validity == 0) {
     const char* dir = mailbox_list_get_root_forced(box->list, MAILBOX_LIST_PATH_TYPE_CONTROL);
     create.uid_validity =
         mailbox_uidvalidity_next(box->list, t_strconcat(dir, "/lbox-uidvalidity", nullptr));
+    if (std::find(directories.begin(), directories.end(), dir) == directories.end()) {
+      directories.emplace_back(dir);
+    }
+  }
+  // Durable after this: the mailbox's directory, and the name of the file that holds the last
+  // UIDVALIDITY given out. Its row comes after.
+  if (const lbox::Status status = lbox_sync_directories(directories); !status.ok()) {
+    return lbox_fail(box->storage, box->event, status);
   }
   return lbox_sync_create(mbox, create);
 }

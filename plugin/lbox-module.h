@@ -2,6 +2,8 @@
 #define LBOX_MODULE_H
 
 extern struct mail_storage lbox_storage_class;
+/* Hook, before anything is listed or opened (after-boot.cc). */
+void lbox_namespaces_created(struct mail_namespace* namespaces);
 
 /* The rest of the module is hidden. */
 #pragma GCC visibility push(default)

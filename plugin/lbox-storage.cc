@@ -160,6 +160,7 @@ int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list) {
   if (lbox_storage_options(storage, list, &options) < 0) {
     return -1;
   }
+  lbox_note_boot_of_new_store(storage);
   auto store = lbox::Store::Open(options);
   if (!store.ok()) {
     return lbox_fail(_storage, _storage->event, store.status());

@@ -23,7 +23,7 @@
 struct lbox_storage_state {
   std::shared_ptr<lbox::Store> store;  // opened by the first mailbox
   std::string path;                    // of the store
-  bool list_checked = false;           // against the store, by this process
+  bool boot_checked = false;           // by this process: see after-boot.cc
   bool repaired = false;               // looked through by this process, for doveadm force-resync
   struct timeout* to_upkeep = nullptr;
   struct timeout* to_flush = nullptr;  // writes waiting flag changes to the store
@@ -87,6 +87,8 @@ int lbox_list_index_rebuild(struct mail_storage* storage,
                             enum mail_storage_list_index_rebuild_reason reason) noexcept;
 struct mailbox* lbox_mailbox_alloc(struct mail_storage* storage, struct mailbox_list* list,
                                    const char* vname, enum mailbox_flags flags) noexcept;
+// Hook: in the first session after a boot of the machine, Dovecot's index files are made anew.
+void lbox_namespaces_created(struct mail_namespace* namespaces) noexcept;
 }
 
 // Where the store is and how it is to be opened. Returns 0 or -1 (error set).
@@ -94,11 +96,11 @@ int lbox_storage_options(struct lbox_storage* storage, struct mailbox_list* list
                          lbox::StoreOptions* options_r);
 // Opens the store, creating it when missing. Returns 0 or -1 (error set).
 int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list);
-// Adds mailboxes to the list that a power cut took out of it; once per boot of the machine.
-void lbox_list_check_after_boot(struct mailbox* box);
 // For a mailbox that the list has not: makes the list again when the store has one of that name.
 // Returns 1 if it did, 0 if not (with layout fs never), -1 (error set).
 int lbox_list_find_lost(struct mailbox* box);
+// To be called before a store is made: the index files beside it will be of this boot.
+void lbox_note_boot_of_new_store(struct lbox_storage* storage);
 // Frees disk in small steps once the current command has been answered.
 void lbox_storage_schedule_upkeep(struct lbox_storage* storage);
 // Brings waiting flag changes of all open mailboxes to the store within a second.

@@ -17,6 +17,7 @@ constexpr uint64_t kModseqStep = 1000;
 // mail_fsync=optimized: flag changes reach the store within this time (a power cut may lose them, a
 // killed process does not).
 constexpr int64_t kFlagsDelayMs = 1000;
+constexpr int kBeginAttempts = 2;
 constexpr int kSaveAttempts = 5;
 
 using Kind = lbox::Change::Kind;
@@ -97,8 +98,13 @@ int begin(struct lbox_mailbox* mbox, bool force, struct lbox_sync_context** ctx_
   if (!force) {
     flags |= MAIL_INDEX_SYNC_FLAG_REQUIRE_CHANGES;
   }
-  const int ret = index_storage_expunged_sync_begin(box, &ctx->index_sync, &ctx->view, &ctx->trans,
-                                                    static_cast<enum mail_index_sync_flags>(flags));
+  int ret = -1;
+  // A damaged log, as a power cut leaves it, is noticed by failing; then Dovecot goes on without
+  // it.
+  for (int attempt = 0; ret < 0 && attempt < kBeginAttempts; ++attempt) {
+    ret = index_storage_expunged_sync_begin(box, &ctx->index_sync, &ctx->view, &ctx->trans,
+                                            static_cast<enum mail_index_sync_flags>(flags));
+  }
   if (ret <= 0) {
     index_storage_expunging_deinit(box);
     return ret;
@@ -488,9 +494,6 @@ struct mailbox_sync_context* lbox_storage_sync_init(struct mailbox* box,
     }
     return lbox_sync(mbox, resync ? LBOX_SYNC_RECONCILE : LBOX_SYNC_NONE);
   });
-  if (ret == 0) {
-    lbox_list_check_after_boot(box);
-  }
   return index_mailbox_sync_init(box, flags, ret < 0);
 }
 

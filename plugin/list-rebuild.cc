@@ -10,15 +10,12 @@
 // finished would otherwise be created once more, fail at the last step, and be rolled back with its
 // rows and directory.
 //
-// Dovecot does not flush the list, so after a power cut it may lack mailboxes whose creation was
-// acknowledged. Therefore the first session after each boot compares it with the store; so does
-// whoever finds that the list lacks a mailbox which the store has.
+// Done when the list says that it is damaged, and by whoever finds that it lacks a mailbox which the
+// store has. What a boot needs is in after-boot.cc.
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "plugin/guard.h"
@@ -119,48 +116,7 @@ int create_missing_locked(struct lbox_storage* storage) {
   return ret;
 }
 
-constexpr char kBootIdPath[] = "/proc/sys/kernel/random/boot_id";
-constexpr char kListedBootName[] = "/listed-boot";
-
-// The first line of a small file; "" when there is none.
-std::string read_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
-int check_after_boot(struct lbox_storage* storage) {
-  if (std::exchange(storage->state->list_checked, true) ||
-      first_namespace(&storage->storage) == nullptr) {
-    return 0;
-  }
-  const std::string boot = read_line(kBootIdPath);  // "" in a chroot: nothing to compare
-  const std::string noted = storage->state->path + kListedBootName;
-  if (boot.empty() || read_line(noted) == boot) {
-    return 0;
-  }
-  if (lbox_list_index_rebuild(&storage->storage,
-                              MAIL_STORAGE_LIST_INDEX_REBUILD_REASON_FORCE_RESYNC) < 0) {
-    return -1;
-  }
-  // Not flushed: if it is lost, the list is checked once more.
-  std::ofstream(noted) << boot << "\n";
-  return 0;
-}
-
 }  // namespace
-
-void lbox_list_check_after_boot(struct mailbox* box) {
-  struct lbox_storage* storage = LBOX_STORAGE(box->storage);
-  if (box->creating || box->deleting || box->storage->rebuilding_list_index) {
-    return;
-  }
-  if (lbox_guard(box->storage, -1, [&] { return check_after_boot(storage); }) < 0) {
-    e_error(box->event, "lbox: checking the mailbox list after a boot failed: %s",
-            mailbox_get_last_internal_error(box, nullptr));
-  }
-}
 
 int lbox_list_find_lost(struct mailbox* box) {
   struct lbox_storage* storage = LBOX_STORAGE(box->storage);

@@ -110,7 +110,7 @@ class Incoming {
   bool no_memory_ = false;
 };
 
-std::string HowItEnded(pid_t pid) {
+std::string HowItEnded(pid_t pid, bool* killed) {
   int status = 0;
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR) {
@@ -118,6 +118,7 @@ std::string HowItEnded(pid_t pid) {
     }
   }
   if (WIFSIGNALED(status)) {
+    *killed = WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM;
     return "ended by signal " + std::to_string(WTERMSIG(status)) + " (" +
            strsignal(WTERMSIG(status)) + ")";
   }
@@ -163,7 +164,11 @@ ChildEnd Follow(int descriptor, pid_t pid, Incoming& incoming, const ChildOption
   if (end.kind == ChildEnd::Kind::kStuck || end.kind == ChildEnd::Kind::kTimeUp) {
     kill(pid, SIGKILL);
   }
-  const std::string how = HowItEnded(pid);
+  bool killed = false;
+  const std::string how = HowItEnded(pid, &killed);
+  if (end.kind == ChildEnd::Kind::kDied && killed) {
+    end.kind = ChildEnd::Kind::kKilled;
+  }
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options.patience);
   end.how = end.kind == ChildEnd::Kind::kStuck
                 ? "gave no sign of life for " + std::to_string(seconds.count()) + " seconds"

@@ -37,7 +37,8 @@ struct ChildOptions {
 };
 
 struct ChildEnd {
-  enum class Kind { kDone, kDied, kStuck, kTimeUp };
+  // kKilled: by somebody (SIGKILL, SIGTERM), which says nothing about what it read.
+  enum class Kind { kDone, kDied, kKilled, kStuck, kTimeUp };
   Kind kind = Kind::kDone;
   std::string how;  // for messages: "ended by signal 11 (Segmentation fault)"
 };

@@ -35,9 +35,28 @@ class IndexFile {
  public:
   IndexFile(File& file, std::string path) : file_(file), path_(std::move(path)) {}
 
+  // Nothing keeps others from committing meanwhile, which may replace any page once its meta page
+  // has been read: the file is damaged when it is found so twice without a change in between.
   Result<IndexFileInfo> Read() {
-    LBOX_ASSIGN_OR_RETURN(info_.file_bytes, file_.Size());
+    std::vector<uint8_t> before;
+    for (;;) {
+      auto info = ReadOnce();
+      if (info.ok() || info.status().code() != Code::kCorruption || meta_ == before) {
+        return info;
+      }
+      before = meta_;
+    }
+  }
+
+ private:
+  Result<IndexFileInfo> ReadOnce() {
+    meta_.assign(1, 0);
     LBOX_RETURN_IF_ERROR(ReadMetas());
+    // After the meta page: what it refers to was written before it.
+    LBOX_ASSIGN_OR_RETURN(info_.file_bytes, file_.Size());
+    if (info_.file_bytes + kUnwrittenPages * info_.page_bytes < info_.used_bytes) {
+      return Damaged("it is shorter than its header says");
+    }
     LBOX_RETURN_IF_ERROR(CheckRoot(LoadLittle<uint64_t>(&meta_[kFreeTableAt + kTableRootAt])));
     const auto main_root = LoadLittle<uint64_t>(&meta_[kMainTableAt + kTableRootAt]);
     LBOX_RETURN_IF_ERROR(CheckRoot(main_root));
@@ -45,7 +64,6 @@ class IndexFile {
     return info_;
   }
 
- private:
   Status Damaged(const char* why) const {
     return Status(Code::kCorruption, path_ + " is damaged (" + why + "); " + kRunRepair);
   }
@@ -83,9 +101,6 @@ class IndexFile {
       return Damaged("its header is wrong");
     }
     info_.used_bytes = (last_page + 1) * info_.page_bytes;
-    if (info_.file_bytes + kUnwrittenPages * info_.page_bytes < info_.used_bytes) {
-      return Damaged("it is shorter than its header says");
-    }
     return {};
   }
 

@@ -45,9 +45,9 @@ def test_mailboxes_come_back_after_a_boot(server_factory):
     imap = server.imap("alice")
     imap.select("INBOX")
     imap.logout()
-    listed_boot = server.mail_root("alice") + "/store/listed-boot"
+    noted_boot = server.mail_root("alice") + "/lbox-boot"
     with open("/proc/sys/kernel/random/boot_id") as file:
-        assert open(listed_boot).read() == file.read()
+        assert open(noted_boot).read() == file.read()
 
     lose_from_list(server, "alice", lambda: create_with_mail(server))
     # In the same boot nobody looks: this is the control.
@@ -56,7 +56,7 @@ def test_mailboxes_come_back_after_a_boot(server_factory):
     assert names(imap) == ["INBOX"]
     imap.logout()
 
-    with open(listed_boot, "w") as file:
+    with open(noted_boot, "w") as file:
         file.write("another boot\n")
     imap = server.imap("alice")
     imap.select("INBOX")

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "storage/index_file.h"
 #include "storage/store_check.h"
 #include "tests/unit/store_testing.h"
 
@@ -252,6 +253,28 @@ TEST_F(StoreProcessesTest, WorkTogether) {
   ExpectSound(*store);
   EXPECT_EQ(store->GetStatus()->dead_bytes, 0u);
   EXPECT_TRUE(Names(folder_ / "store/tmp").empty());
+}
+
+// An index is looked at before LMDB maps it, whatever others commit at that moment.
+TEST_F(StoreProcessesTest, LookAtAnIndexThatGrows) {
+  Children children;
+  children.Start([&] {
+    const auto store = MustOpen(options_);
+    for (uint64_t number = 1; number <= 4000; number++) {
+      MustCreate(*store, 1000 + number);
+    }
+  });
+  uint64_t bytes = 0;
+  for (int i = 0; i < 40000; i++) {
+    const auto info = ReadIndexFile(*Env::Default(), folder_ / "store/index.1");
+    EXPECT_TRUE(info.ok()) << info.status().message();
+    if (!info.ok()) {
+      break;
+    }
+    bytes = info->file_bytes;
+  }
+  EXPECT_GT(bytes, 200000U);
+  children.JoinAll();
 }
 
 // A process that saves and expunges for ever and says what was acknowledged, until it is killed.

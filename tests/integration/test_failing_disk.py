@@ -1,0 +1,204 @@
+"""Each failing call through a real server: the disk refuses the first, the second, ... call of an operation until none is left.
+
+The client sees a temporary failure or a NO, nothing acknowledged is lost, what was refused is there whole or not at all, and the
+next attempt works. $LBOX_FAILING_STEP: how far apart the calls are that are tried; 1 is each of them.
+"""
+# ctest: timeout=900
+
+import errno
+import os
+
+import pytest
+
+from support.power_rounds import EXTRA
+from support.power_state import Doubt, Mailbox, Row, Seen, State, observe, settle
+from support.powercut import PowercutDisk
+from support.server import Server
+from support.wire import Imap, Literal, Lmtp
+
+STEP = int(os.environ.get("LBOX_FAILING_STEP", "3"))
+USER = "ann"
+# What fails: error number, how many calls in a row, which.
+FAULTS = {
+    "ENOSPC": (errno.ENOSPC, 1 << 30, "space"),
+    "EDQUOT": (errno.EDQUOT, 1, "space"),
+    "EIO": (errno.EIO, 1, "all"),
+    "short": (0, 3, "all"),
+}
+
+
+class Client:
+    """One user's mailboxes F1 and F2, and what was acknowledged of them. Each operation returns whether it succeeded."""
+
+    def __init__(self, server):
+        self.server = server
+        self.state, self.seen = State(), Seen()
+        self.boxes = {name: Mailbox(USER, name) for name in ("INBOX", "F1", "F2")}
+        self.number = 0
+        self.refused = []
+        self.imap = self.connect()
+        for name in ("F1", "F2"):
+            self.imap.ok("CREATE", name)
+
+    def connect(self):
+        return Imap(port=self.server.imap_port, user=USER, password=self.server.password(USER))
+
+    def close(self):
+        self.imap.close()
+
+    def reconnect(self):
+        self.imap.close()
+        self.imap = self.connect()
+
+    def name(self, kind="a"):
+        self.number += 1
+        return "%s%d" % (kind, self.number)
+
+    def in_box(self, name):
+        return [row for row in self.state.rows if row.mailbox is self.boxes[name]]
+
+    def fill(self, count):
+        """Sees to it that F1 has so many messages that no doubt is about."""
+        while len(self.in_box("F1")) < count:
+            assert self.append()
+        self.imap.select("F1")
+
+    def judge(self, answer, doubt):
+        """Notes the outcome of an IMAP command."""
+        if answer.ok:
+            return True
+        assert answer.status == "NO", answer
+        assert len(answer.text) > 10 and b"BUG" not in answer.text, answer
+        self.refused.append(answer.text)
+        self.state.doubts.append(doubt)
+        return False
+
+    def deliver(self, body=b"", kind="d"):
+        row = Row(self.name(kind), self.boxes["INBOX"])
+        with Lmtp(port=self.server.lmtp_port) as lmtp:
+            (reply,) = lmtp.try_deliver(USER, power_message(row.token) + body)
+        assert reply.ok or 400 <= reply.code < 500, reply
+        if reply.ok:
+            self.state.rows.append(row)
+        else:
+            self.refused.append(reply.text)
+            self.state.doubts.append(Doubt([row]))
+        return reply.ok
+
+    def append(self):
+        row = Row(self.name(), self.boxes["F1"], ("\\Flagged",))
+        answer = self.imap.command("APPEND F1 (\\Flagged)", Literal(power_message(row.token)))
+        if not self.judge(answer, Doubt([row])):
+            return False
+        row.uid = int(answer.code.split()[2])
+        self.state.rows.append(row)
+        return True
+
+    def copy(self, command="COPY"):
+        rows = self.in_box("F1")[:2]
+        copies = [Row(row.token, self.boxes["F2"], row.flags) for row in rows]
+        moved = rows if command == "MOVE" else []
+        answer = self.imap.command("UID %s %s F2" % (command, ",".join(str(row.uid) for row in rows)))
+        if not self.judge(answer, Doubt(copies, moved, moved=bool(moved))):
+            return False
+        self.state.rows = [row for row in self.state.rows if row not in moved] + copies
+        return True
+
+    def move(self):
+        return self.copy("MOVE")
+
+    def store(self):
+        row = self.in_box("F1")[0]
+        flag = self.name("kw") if self.number % 9 == 0 else "\\Answered"
+        row.history.append([None, row.flags ^ {flag}])
+        sign = "+" if flag in row.flags else "-"
+        if not self.judge(self.imap.command("UID STORE %d %sFLAGS.SILENT (%s)" % (row.uid, sign, flag)), Doubt()):
+            return False
+        row.history[-1][0] = 1
+        return True
+
+    def expunge(self):
+        row = self.in_box("F1")[0]
+        row.history.append([None, row.flags | {"\\Deleted"}])
+        if not self.judge(self.imap.command("UID STORE %d +FLAGS.SILENT (\\Deleted)" % row.uid), Doubt()):
+            return False
+        if not self.judge(self.imap.command("UID EXPUNGE %d" % row.uid), Doubt(removes=[row])):
+            return False
+        self.state.rows.remove(row)
+        return True
+
+    def create(self):
+        box = Mailbox(USER, self.name("box"))
+        answer = self.imap.command("CREATE", box.name)
+        self.state.own.append(box)
+        if not self.judge(answer, Doubt()):
+            box.names.append(None)
+            return False
+        return True
+
+    def check(self):
+        found, said = observe(self.server, (USER,))
+        return said + settle(found, [self.state], list(self.boxes.values()), self.seen)
+
+
+def power_message(token):
+    from support.power_state import message
+    return message(token)
+
+
+OPERATIONS = {
+    "deliver": Client.deliver,
+    "append": Client.append,
+    "copy": Client.copy,
+    "move": Client.move,
+    "store": Client.store,
+    "expunge": Client.expunge,
+    "create": Client.create,
+}
+
+
+@pytest.fixture(scope="module")
+def machine():
+    server = Server(extra=EXTRA, fsync="always")
+    server.allow_log(r"(?i)No space left|disk space|disk quota|Input/output error|not enough|moving it to in-memory|full\b")
+    with PowercutDisk(server.base + "/home", server.config.mail_uid) as disk:
+        try:
+            yield server.start(), disk
+        finally:
+            server.close()
+
+
+def attempts(client, disk, operation, fault):
+    """Runs an operation with each of its calls failing; returns how many calls there were, and how often it was refused."""
+    number, refused = 0, 0
+    while True:
+        number += 1 if number < 8 else STEP
+        client.fill(3)
+        error, count, calls = FAULTS[fault]
+        disk.fail(error, number, count, calls)
+        done = operation(client)
+        _, failed = disk.faults()
+        disk.fail(0, 0)
+        if not failed:
+            assert done, "refused, though nothing failed: %r" % client.refused[-1:]
+            return number - 1, refused
+        if not done:
+            refused += 1
+            said = client.check()
+            assert not said, "call %d\n%s" % (number, "\n".join(said))
+            client.imap.select("F1")
+            client.fill(3)
+            assert operation(client), "call %d: the next attempt is refused, too: %r" % (number, client.refused[-1:])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_each_call_fails(machine, name, fault):
+    server, disk = machine
+    client = Client(server) if not hasattr(server, "client") else server.client
+    server.client = client
+    calls, refused = attempts(client, disk, OPERATIONS[name], fault)
+    said = client.check()
+    assert not said, "\n".join(said)
+    print("%s %s: %d calls, %d times refused" % (name, fault, calls, refused))
+    assert calls > 5
