@@ -10,8 +10,8 @@
 // finished would otherwise be created once more, fail at the last step, and be rolled back with its
 // rows and directory.
 //
-// Done when the list says that it is damaged, and by whoever finds that it lacks a mailbox which the
-// store has. What a boot needs is in after-boot.cc.
+// Done when the list says that it is damaged, and by whoever finds that it lacks a mailbox which
+// the store has. What a boot needs is in after-boot.cc.
 #include <algorithm>
 #include <cstring>
 #include <set>

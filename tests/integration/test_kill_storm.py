@@ -47,13 +47,21 @@ class Storm:
     def _run(self):
         while not self._end.wait(self.random.uniform(0.02, 0.2)):
             self.largest = max([self.largest] + [size(path) for pattern in self.stores for path in glob.glob(pattern)])
-            pids = self.server.pids("imap", "pop3", "lmtp") if self.kill else []
+            # Dovecot holds a service back that dies while it starts: only such as are at work.
+            pids = [pid for pid in self.server.pids("imap", "pop3", "lmtp") if has_mail_open(pid)] if self.kill else []
             for pid in self.random.sample(pids, min(len(pids), self.random.choice((1, 1, 2, 5)))):
                 try:
                     os.kill(pid, signal.SIGKILL)
                     self.killed += 1
                 except ProcessLookupError:
                     pass
+
+
+def has_mail_open(pid):
+    try:
+        return any("/lbox/store/" in os.readlink("/proc/%d/fd/%s" % (pid, fd)) for fd in os.listdir("/proc/%d/fd" % pid))
+    except OSError:  # it has gone
+        return False
 
 
 def size(path):
@@ -84,7 +92,8 @@ def test_kill_storm(server_factory):
         return storm, max(worker.longest for worker in began)
 
     calm, _ = load(max(4, SECONDS / 5), kill=False)
-    server.allow_log(r"killed with signal 9")
+    server.allow_log(r"killed with signal 9", r"Remote closed connection", r"auth-master client",
+                     r"had UIDs below the index's next UID")  # such as nobody was told: the others are compared
     storm, longest = load(SECONDS, kill=True)
     print("%d killed in %.0f s, longest operation %.2f s, largest index %d KiB, without kills %d KiB; %s" % (
         storm.killed, SECONDS, longest, storm.largest >> 10, calm.largest >> 10,

@@ -14,7 +14,7 @@ import pytest
 from support.power_rounds import AFTER_CUT, ROUNDS_OF_USER, Rounds
 from support.powercut import PowercutDisk
 
-ROUNDS = int(os.environ.get("LBOX_POWERCUT_ROUNDS", "44"))
+ROUNDS = int(os.environ.get("LBOX_POWERCUT_ROUNDS", "40"))
 SEED = int(os.environ.get("LBOX_POWERCUT_SEED", "0")) or time.time_ns() % 1_000_000
 LAG = {"optimized": 2.0, "always": 0.0}  # seconds; 1 is promised, the other is for a machine that has much to do
 

@@ -7,8 +7,8 @@ namespace lbox::powercut {
 
 class Faults {
  public:
-  // kSpace: calls that may need room on the disk: those that make names, write or make longer, and
-  // flushes. kAll: also those that remove or change names, shorten, or change attributes.
+  // kSpace: calls that may need room on the disk: those that add names, write or make longer, and
+  // flushes. kAll: also those that remove or rename, shorten, or change attributes.
   enum class Calls { kSpace, kAll };
   struct Plan {
     int error = 0;  // 0: short writes, which are whole on the next attempt

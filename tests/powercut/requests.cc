@@ -157,7 +157,7 @@ void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
 
 void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t to,
             const char* new_name, unsigned int flags) {
-  if (Fails(request, true)) {
+  if (Fails(request, false)) {
     return;
   }
   if ((flags & ~static_cast<unsigned int>(RENAME_NOREPLACE)) != 0) {

@@ -7,7 +7,7 @@ import shutil
 from . import power_work
 from .power_state import Seen, State, now, observe, settle
 from .powercut import BootId
-from .server import Server
+from .server import SERIES, Server
 
 # What a server may complain of once the power is back.
 AFTER_CUT = ()
@@ -31,7 +31,7 @@ class Rounds:
 
     def __init__(self, make_disk, seed=0, lag=0.0, **options):
         extra = {series: text + LIMITS for series, text in EXTRA.items()}
-        self.server = Server(extra=extra, **options)
+        self.server = Server(extra=extra, in_place=SERIES == "2.4", **options)  # for the setting that allows FUSE
         try:
             self.disk = make_disk(self.server.base + "/home", self.server.config.mail_uid)
         except BaseException:

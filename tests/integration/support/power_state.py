@@ -17,9 +17,9 @@ SIZES = (200, 1_000, 1_000, 4_000, 30_000, 260_000)  # of bodies; the last one i
 
 
 def message(token):
-    """The bytes that belong to a token, the same whenever asked; hard to compress."""
+    """The bytes that belong to a token, the same whenever asked; hard to compress. Large ones when its second letter is L."""
     r = random.Random(token)
-    size = SIZES[min(r.randrange(40) // 4, 4) if r.randrange(25) else 5]
+    size = SIZES[5 if r.randrange(25) == 0 or token[1:2] == "L" else min(r.randrange(40) // 4, 4)]
     hexes = r.randbytes(size // 2 + 1).hex()
     lines = [hexes[at:at + 76] for at in range(0, size, 76)]
     return ("X-Token: %s\r\nFrom: a@example.com\r\nSubject: %s\r\n\r\n%s\r\n" % (token, token, "\r\n".join(lines))).encode()
@@ -92,6 +92,7 @@ class Seen:
 
     def __init__(self):
         self.uids, self.uidls, self.modseqs, self.uidnexts = {}, {}, {}, {}
+        self.delivered = {}  # (user, token): UIDL; a delivered message has one place in INBOX
 
     def uid(self, user, name, uidvalidity, uid, token):
         """Returns what is wrong with it, or None."""
@@ -107,11 +108,17 @@ class Seen:
             if number < known.get(key, 0):
                 said.append("%s %s: %s is %d, was %d" % (user, name, what, number, known[key]))
             known[key] = number
-        for uidl, row in zip(shown.uidls or (), shown.rows.values()):
-            known = self.uidls.setdefault((user, uidl), row[0])
-            if known != row[0]:
-                said.append("%s: UIDL %s was %s and is %s" % (user, uidl, known, row[0]))
+        said += [self.uidl(user, uidl, row[0]) for uidl, row in zip(shown.uidls or (), shown.rows.values())]
         return [text for text in said if text]
+
+    def uidl(self, user, uidl, token):
+        """Returns what is wrong with it, or None."""
+        known = self.uidls.setdefault((user, uidl), token)
+        if known != token:
+            return "%s: UIDL %s was %s and is %s" % (user, uidl, known, token)
+        if token and token.startswith("d") and self.delivered.setdefault((user, token), uidl) != uidl:
+            return "%s: %s had UIDL %s and has %s" % (user, token, self.delivered[user, token], uidl)
+        return None
 
 
 @dataclasses.dataclass
@@ -125,16 +132,14 @@ class Shown:
     uidls: list = None
 
 
-def observe(server, users):
-    """({(user, mailbox name): Shown}, texts of what is wrong in itself)"""
+def observe(server, users, counts_first=True):
+    """({(user, mailbox name): Shown}, texts of what is wrong in itself). counts_first: STATUS has to be right even before a mailbox
+    is opened."""
     found, said = {}, []
     for user in users:
         with Imap(port=server.imap_port, user=user, password=server.password(user)) as imap:
-            counts = {}
-            for raw in imap.ok('LIST "" "*" RETURN (STATUS (MESSAGES))').named("STATUS"):
-                name, count = re.match(rb'\* STATUS (\S+|"[^"]*") \(MESSAGES (\d+)\)', raw).groups()
-                counts[string(name).decode()] = int(count)
-            for name, count in counts.items():
+            counts = _counts(imap)
+            for name in counts:
                 state = imap.select(name, read_only=True, parameters="(CONDSTORE)")
                 rows = {}
                 for _, items in imap.ok("UID FETCH 1:* (FLAGS BODY.PEEK[])").fetch_list() if state[b"EXISTS"] else []:
@@ -146,8 +151,11 @@ def observe(server, users):
                     if not right:
                         said.append("%s %s UID %s: not the bytes of %s" % (user, name, items[b"UID"].decode(), token))
                 found[user, name] = Shown(state[b"UIDVALIDITY"], state[b"UIDNEXT"], state[b"HIGHESTMODSEQ"], rows)
-                if list(rows) != sorted(rows) or not count == state[b"EXISTS"] == len(rows):
-                    said.append("%s %s: STATUS %d, EXISTS %d, %d rows" % (user, name, count, state[b"EXISTS"], len(rows)))
+                if list(rows) != sorted(rows) or state[b"EXISTS"] != len(rows):
+                    said.append("%s %s: EXISTS %d, %d rows" % (user, name, state[b"EXISTS"], len(rows)))
+            for name, count in (counts if counts_first else _counts(imap)).items():
+                if count != len(found[user, name].rows):
+                    said.append("%s %s: STATUS %d, there are %d" % (user, name, count, len(found[user, name].rows)))
         with Pop3(port=server.pop3_port, user=user, password=server.password(user)) as pop3:
             uidls = [uidl.decode() for _, uidl in sorted(pop3.uidl().items())]
         if (user, "INBOX") in found:
@@ -155,6 +163,15 @@ def observe(server, users):
             if len(uidls) != len(found[user, "INBOX"].rows):
                 said.append("%s: POP3 has %d messages, IMAP %d" % (user, len(uidls), len(found[user, "INBOX"].rows)))
     return found, said
+
+
+def _counts(imap):
+    """{mailbox name: messages}"""
+    counts = {}
+    for raw in imap.ok('LIST "" "*" RETURN (STATUS (MESSAGES))').named("STATUS"):
+        name, count = re.match(rb'\* STATUS (\S+|"[^"]*") \(MESSAGES (\d+)\)', raw).groups()
+        counts[string(name).decode()] = int(count)
+    return counts
 
 
 def settle(found, states, shared, seen, flags_since=float("inf")):
@@ -210,7 +227,8 @@ def _settle_doubt(doubt, there, left, state):
         said.append("%d of %d of one command: %r" % (len(added), len(adds), adds))
     if doubt.moved:
         said += ["%r and %r: neither is there" % pair for pair in zip(doubt.removes, doubt.adds)
-                 if id(pair[0]) not in there and pair[1] not in added]
+                 if id(pair[0]) not in there and pair[1] not in added
+                 and None not in (pair[0].mailbox.name, pair[1].mailbox.name)]  # deleted since
     state.rows += added
     return said
 

@@ -192,7 +192,10 @@ class Pop3Worker(LmtpWorker):
                     match = re.search(rb"^X-Token: (\S+)\r$", answer.message if answer.ok else b"", re.M)
                     if match is None:  # expunged meanwhile
                         continue
-                    token = uidls.setdefault((user, uidl.decode()), match.group(1).decode())
+                    token = match.group(1).decode()
+                    wrong = self.world.seen.uidl(user, uidl.decode(), token)
+                    if wrong:
+                        raise AssertionError(wrong)
                 if token in own:
                     found[token] = number
             self.expect(len(found) == len(own), "not listed: %s" % sorted(set(own) - set(found)))
