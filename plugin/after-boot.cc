@@ -140,6 +140,30 @@ int fill_list(struct mail_storage* storage, struct mailbox_list* list, const Mai
   return 0;
 }
 
+// Somebody may have removed everything but the store.
+int make_missing_directories(struct mail_storage* storage, struct mailbox_list* list,
+                             const Mailboxes& boxes) {
+  for (const auto& [guid, info] : boxes) {
+    const std::string name = storage_name(list, info);
+    const char* path = nullptr;
+    struct stat st;
+    if (name.empty() ||
+        mailbox_list_get_path(list, name.c_str(), MAILBOX_LIST_PATH_TYPE_MAILBOX, &path) <= 0 ||
+        stat(path, &st) == 0) {
+      continue;
+    }
+    struct mailbox* box =
+        mailbox_alloc(list, mailbox_list_get_vname(list, name.c_str()), MAILBOX_FLAG_IGNORE_ACLS);
+    const int ret = mailbox_mkdir(box, path, MAILBOX_LIST_PATH_TYPE_MAILBOX);
+    mailbox_free(&box);
+    if (ret < 0) {
+      mail_storage_set_critical(storage, "mkdir(%s) failed: %m", path);
+      return -1;
+    }
+  }
+  return 0;
+}
+
 void remove_unknown_directories(struct mailbox_list* list, const Mailboxes& known) {
   const std::string root = mailbox_list_get_root_forced(list, MAILBOX_LIST_PATH_TYPE_MAILBOX);
   const auto remove = [&](const std::string& name) {
@@ -189,7 +213,8 @@ int start_afresh(struct lbox_storage* storage, struct mailbox_list* list) {
     return -1;
   }
   const bool in_list = strcmp(list->name, MAILBOX_LIST_NAME_INDEX) == 0;
-  if (in_list && fill_list(_storage, list, boxes) < 0) {
+  if (in_list && (fill_list(_storage, list, boxes) < 0 ||
+                  make_missing_directories(_storage, list, boxes) < 0)) {
     return -1;
   }
   if (remove_indexes(_storage, list, boxes) < 0) {
