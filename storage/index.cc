@@ -202,6 +202,12 @@ Status Index::SettleDoubt() {
   return {};
 }
 
+// LMDB takes a commit back that fails at its last write, unless that fails, too.
+bool Index::IsUndone(uint64_t transaction) {
+  std::unique_ptr<Txn> txn;
+  return BeginTxn(false, txn).ok() && txn->meta.transaction < transaction;
+}
+
 bool Index::HasRoom(Txn& txn, Purpose purpose) {
   const uint64_t reserve = kReserveBytes / env_->page_bytes();
   const uint64_t untaken = env_->UntakenPages(purpose == Purpose::kSave);
@@ -211,6 +217,7 @@ bool Index::HasRoom(Txn& txn, Purpose purpose) {
 Status Index::Write(Purpose purpose, const Work& work) {
   // Nobody puts another index in place of this one meanwhile.
   LBOX_ASSIGN_OR_RETURN(const auto shared, options_.lock->Shared());
+  in_doubt_ = false;
   for (bool may_grow = true;;) {
     std::unique_ptr<Txn> txn;
     LBOX_RETURN_IF_ERROR(BeginTxn(true, txn));
@@ -225,7 +232,11 @@ Status Index::Write(Purpose purpose, const Work& work) {
     }
     Status status = WorkAndCommit(*txn, purpose, work);
     const bool map_full = txn->map_full();
+    const uint64_t transaction = txn->meta.transaction;
     txn.reset();
+    if (in_doubt_) {
+      in_doubt_ = doubtful_ || !IsUndone(transaction);
+    }
     if (status.ok() || !map_full) {
       return status.code() == Code::kIo ? DiskFullOr(status) : status;
     }
@@ -254,7 +265,7 @@ Status Index::WorkAndCommit(Txn& txn, Purpose purpose, const Work& work) {
   status = txn.Commit();
   if (!status.ok()) {
     journal_.Void(before);
-    doubtful_ = true;
+    doubtful_ = in_doubt_ = true;
     (void)SettleDoubt();  // at once if possible: other processes know nothing of it
     return status;
   }

@@ -60,6 +60,9 @@ class Index {
   [[nodiscard]] const MetaRow& last_meta() const { return last_meta_; }
   // The journal in use, for whoever begins the next; appending is done here.
   [[nodiscard]] JournalFile& journal() { return journal_; }
+  // After a Write that failed: its commit may be in effect all the same, now or after a power cut.
+  // What it named must stay.
+  [[nodiscard]] bool in_doubt() const { return in_doubt_; }
   // Pending rows whose files are gone; the next write transaction removes them.
   void ForgetPending(const PendingFile& file) { gone_.insert({file.kind, file.id}); }
   [[nodiscard]] bool HasForgotten() const { return !gone_.empty(); }
@@ -72,6 +75,7 @@ class Index {
   // Begins, reopening as often as other processes make it necessary. The meta row is loaded.
   Status BeginTxn(bool writable, std::unique_ptr<Txn>& txn);
   Status SettleDoubt();
+  bool IsUndone(uint64_t transaction);
   bool HasRoom(Txn& txn, Purpose purpose);
   Status WorkAndCommit(Txn& txn, Purpose purpose, const Work& work);
   Status DiskFullOr(const Status& status);
@@ -84,6 +88,7 @@ class Index {
   JournalFile journal_;
   MetaRow last_meta_;
   bool doubtful_ = false;  // a commit failed, and nothing was flushed since
+  bool in_doubt_ = false;
   uint64_t writes_ = 0;
   std::set<std::pair<FileKind, uint64_t>> gone_;
 };

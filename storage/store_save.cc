@@ -268,7 +268,7 @@ Result<SaveResult> Store::Save(const Guid& mailbox, uint32_t min_uid,
     return {};
   };
   if (Status status = store.Write(Purpose::kSave, work); !status.ok()) {
-    if (status.code() == Code::kIo) {
+    if (store.index->in_doubt()) {
       large.Leave();
     }
     return status;

@@ -3,7 +3,8 @@
 // Commands come on standard input, one on a line, each answered by one line, "ok ..." or
 // "error ..."; at its end the disk is unmounted and gone.
 //
-//   off                    the power goes: from now on every call fails and nothing changes
+//   hold                   the power goes: no call comes to an end any more, until "off"
+//   off                    from now on every call fails and nothing changes
 //   boot KIND SEED         (when off) unmounts, drops what is not durable (KIND: dropped prefix
 //   torn
 //                          names scattered), mounts again
@@ -58,12 +59,13 @@ std::string Fail(Mount& mount, std::istream& words) {
   return "ok";
 }
 
-std::string Do(Mount& mount, const std::string& line) {
+std::string Do(Mount& mount, const std::string& line, bool* held) {
   std::istringstream words(line);
   std::string word;
   words >> word;
-  if (word == "off") {
-    mount.set_off(true);
+  if (word == "hold" || word == "off") {
+    mount.set_off(word == "off");
+    *held = word == "hold";
     return "ok";
   }
   if (word == "boot") {
@@ -99,8 +101,9 @@ void Run(const char* path, uid_t uid, gid_t gid) {
   mount.Start();
   Answer("ok mounted");
   std::string line;
+  bool held = false;
   for (;;) {
-    pollfd waits[] = {{STDIN_FILENO, POLLIN, 0}, {mount.fd(), POLLIN, 0}};
+    pollfd waits[] = {{STDIN_FILENO, POLLIN, 0}, {held ? -1 : mount.fd(), POLLIN, 0}};
     if (poll(waits, 2, -1) < 0 && errno != EINTR) {
       throw std::runtime_error("poll() failed");
     }
@@ -118,7 +121,7 @@ void Run(const char* path, uid_t uid, gid_t gid) {
       line += byte;
       continue;
     }
-    Answer(Do(mount, line));
+    Answer(Do(mount, line, &held));
     line.clear();
   }
 }

@@ -78,7 +78,7 @@ class Rounds:
 
     def _off(self):
         self.cut_after = now() - self.lag
-        self.disk.off()
+        self.disk.cut(self.server.kill)
         self.server.crash()
 
     def check(self):

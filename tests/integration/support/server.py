@@ -181,6 +181,10 @@ class Server:
         self._master = self._guard = None
         Server.live.remove(self)
 
+    def kill(self):
+        """Sends SIGKILL to every process, the master included; crash() sees them end."""
+        processes.kill_session(self._master.pid)
+
     def crash(self):
         """Kills every process of this server at once, as a power cut would; start() may follow. What they logged in their last
         moments is not counted, but for crashes: see skip_log()."""
