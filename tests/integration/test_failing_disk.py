@@ -211,6 +211,27 @@ def test_each_call_fails(machine, client, name, fault):
     assert calls > 5
 
 
+def test_asking_again_is_no_success(machine, client):
+    """A removal that was refused is refused again while the disk is away, though Dovecot's own log has it by then."""
+    _, disk = machine
+    refused = 0
+    for first in range(1, 9):
+        client.fill(3)
+        row = client.in_box("F1")[0]
+        client.imap.ok("UID STORE %d +FLAGS.SILENT (\\Deleted)" % row.uid)
+        disk.fail(errno.EIO, first, 1 << 30)
+        if client.imap.command("UID EXPUNGE %d" % row.uid).status != "OK":
+            refused += 1
+            assert client.imap.command("UID EXPUNGE %d" % row.uid).status != "OK", "from call %d on" % first
+        disk.fail(0, 0)
+        client.imap.ok("UID EXPUNGE %d" % row.uid)
+        client.state.rows.remove(row)
+        client.reconnect()
+        said = client.check()
+        assert not said, "from call %d on\n%s" % (first, "\n".join(said))
+    assert refused > 1
+
+
 def test_a_loss_is_noticed(client):
     """The control: a message goes behind the back of the one who was told that it is there."""
     client.fill(3)
