@@ -13,6 +13,7 @@ from support.server import BUILD, SERIES
 MESSAGES = int(os.environ.get("LBOX_VSZ_MESSAGES", "200000"))
 BATCH = 5000
 SMALL = {"2.3": "service imap {\n  vsz_limit = 40 M\n}\n", "2.4": "service imap {\n  vsz_limit = 80 M\n}\n"}
+FULL = {"2.3": ("56 M", "68 M"), "2.4": ("96 M", "102 M")}  # enough for an index of 16 MiB, not for one of 32
 MAX_INDEX_BYTES = 170 << 20
 
 
@@ -27,18 +28,23 @@ def stopwatch():
     return took
 
 
+def make_store(server, user, mailboxes, each, inbox):
+    """Makes a store with that many messages, as the mail uid; returns its folder."""
+    store = server.mail_root(user) + "/store"
+    for folder in (os.path.dirname(os.path.dirname(store)), os.path.dirname(store)):
+        os.mkdir(folder)
+        os.chown(folder, server.config.mail_uid, server.config.mail_uid)
+    server.run(os.path.join(BUILD, "tests/tools/fill_store"), store, str(mailboxes), str(each), str(inbox), uid=server.config.mail_uid)
+    return store
+
+
 @pytest.mark.skipif(DRIVER != "lbox", reason="the store is lbox's")
 def test_a_store_of_a_million(server_factory):
     """40 mailboxes and an INBOX of a fifth of all messages; the index file stays below 170 MiB throughout."""
     server = server_factory(driver=DRIVER)
     others = 800000 * MESSAGES // 200000
-    store = server.mail_root("alice") + "/store"
-    for folder in (os.path.dirname(os.path.dirname(store)), os.path.dirname(store)):
-        os.mkdir(folder)
-        os.chown(folder, server.config.mail_uid, server.config.mail_uid)
     took = stopwatch()
-    server.run(os.path.join(BUILD, "tests/tools/fill_store"), store, "40", str(others // 40), str(MESSAGES),
-               uid=server.config.mail_uid)
+    store = make_store(server, "alice", 40, others // 40, MESSAGES)
     took("fill")
     sizes = {}
 
@@ -79,6 +85,38 @@ def test_a_store_of_a_million(server_factory):
     note("delivery")
     print({when: "%.1f MiB" % (size / 1048576) for when, size in sizes.items()})
     assert max(sizes.values()) < MAX_INDEX_BYTES
+
+
+@pytest.mark.skipif(DRIVER != "lbox", reason="the store is lbox's")
+def test_a_full_map(server_factory):
+    """Saving is refused for now once the index has no more address space; deleting goes on, and makes room."""
+    extra = "".join("service %s {\n  vsz_limit = %s\n}\n" % (name, limit) for name, limit in zip(("imap", "lmtp"), FULL[SERIES]))
+    server = server_factory(driver=DRIVER, extra={"2.3": extra, "2.4": extra})
+    server.allow_log(r"lbox: .*index\.\d+ .*[Rr]aise vsz_limit")
+    make_store(server, "alice", 0, 0, 120000)
+    accepted, body = 0, b"Subject: %d\r\n\r\nbody\r\n"
+    with imap(server, "alice") as session:
+        while True:
+            batch = b" ".join(b"{%d+}\r\n%s" % (len(body % n), body % n) for n in range(accepted, accepted + 500))
+            answer = session.command("APPEND INBOX", batch, timeout=120)
+            if answer.status != "OK":
+                break
+            accepted += 500
+            assert accepted < 60000, "the map has no limit"
+        assert answer.status == "NO" and b"index is full" in answer.text
+    with lmtp(server) as delivery:
+        replies = [delivery.try_deliver("alice", message("full %d" % n))[0] for n in range(20)]
+        assert {reply.code // 100 for reply in replies} <= {2, 4}
+        accepted += sum(reply.ok for reply in replies)
+    with imap(server, "alice") as session:
+        assert session.select("INBOX")[b"EXISTS"] == 120000 + accepted
+        session.ok("STORE 1:20000 +FLAGS.SILENT (\\Deleted)", timeout=120)
+        session.ok("EXPUNGE", timeout=120)
+    with lmtp(server) as delivery:
+        delivery.deliver("alice", message("room again"))
+    with imap(server, "alice") as session:
+        assert session.select("INBOX")[b"EXISTS"] == 100001 + accepted
+        assert b"room again" in b"".join(session.ok("FETCH * BODY.PEEK[]").untagged)
 
 
 def test_a_large_mailbox(server_factory):
