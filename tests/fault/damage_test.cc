@@ -3,8 +3,8 @@
 // they are damaged, verifying notices, and a repair leaves a good store with all mail that the
 // damage did not touch. What an index may do to who reads it is seen from a child.
 //
-// By default not each place is tried, so that it takes less than a minute; LBOX_DAMAGE_STRIDE=1 tries
-// them all (an hour).
+// By default not each place is tried, so that it takes less than a minute; LBOX_DAMAGE_STRIDE=1
+// tries them all (an hour).
 #include <algorithm>
 #include <filesystem>
 #include <functional>
