@@ -100,12 +100,6 @@ int remove_list_index(struct mail_storage* storage, struct mailbox_list* list) {
   return remove_files(storage, path.substr(0, slash), path.substr(slash + 1));
 }
 
-std::string storage_name(struct mailbox_list* list, const lbox::MailboxInfo& info) {
-  std::string name = info.name;
-  std::replace(name.begin(), name.end(), '\0', mailbox_list_get_hierarchy_sep(list));
-  return name;
-}
-
 // As index_list_mailbox_create_selectable() does it.
 void add_entry(struct mailbox_list_index_sync_context* sync, const std::string& name,
                const lbox::MailboxInfo& info) {
@@ -130,7 +124,7 @@ int fill_list(struct mail_storage* storage, struct mailbox_list* list, const Mai
   }
   for (const auto& [guid, info] : boxes) {
     if (!info.name.empty()) {
-      add_entry(sync, storage_name(list, info), info);
+      add_entry(sync, lbox_mailbox_list_name(list, info), info);
     }
   }
   if (mailbox_list_index_sync_end(&sync, true) < 0) {
@@ -144,7 +138,7 @@ int fill_list(struct mail_storage* storage, struct mailbox_list* list, const Mai
 int make_missing_directories(struct mail_storage* storage, struct mailbox_list* list,
                              const Mailboxes& boxes) {
   for (const auto& [guid, info] : boxes) {
-    const std::string name = storage_name(list, info);
+    const std::string name = lbox_mailbox_list_name(list, info);
     const char* path = nullptr;
     struct stat st;
     if (name.empty() ||
@@ -186,8 +180,8 @@ int remove_indexes(struct mail_storage* storage, struct mailbox_list* list,
   for (const auto& [guid, info] : boxes) {
     const char* path = nullptr;
     if (!info.name.empty() &&
-        mailbox_list_get_path(list, storage_name(list, info).c_str(), MAILBOX_LIST_PATH_TYPE_INDEX,
-                              &path) > 0 &&
+        mailbox_list_get_path(list, lbox_mailbox_list_name(list, info).c_str(),
+                              MAILBOX_LIST_PATH_TYPE_INDEX, &path) > 0 &&
         remove_files(storage, path, MAIL_INDEX_PREFIX) < 0) {
       ret = -1;
     }

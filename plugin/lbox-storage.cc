@@ -233,3 +233,9 @@ std::string lbox_mailbox_store_name(struct mailbox* box) {
   std::replace(name.begin(), name.end(), mailbox_list_get_hierarchy_sep(box->list), '\0');
   return name;
 }
+
+std::string lbox_mailbox_list_name(struct mailbox_list* list, const lbox::MailboxInfo& info) {
+  std::string name = info.name;
+  std::replace(name.begin(), name.end(), '\0', mailbox_list_get_hierarchy_sep(list));
+  return name;
+}

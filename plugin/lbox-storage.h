@@ -112,3 +112,5 @@ int64_t lbox_monotonic_ms();
 // The mailbox's storage name with '\0' for the hierarchy separator: how the store keeps names,
 // whatever the separator setting.
 std::string lbox_mailbox_store_name(struct mailbox* box);
+// The other way round: the storage name that the list has for a mailbox of the store.
+std::string lbox_mailbox_list_name(struct mailbox_list* list, const lbox::MailboxInfo& info);

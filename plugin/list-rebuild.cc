@@ -60,8 +60,7 @@ int listed_guids(struct mailbox_list* list, std::set<lbox::Guid>* guids) {
 }
 
 int create_listed(struct mailbox_list* list, const lbox::MailboxInfo& info) {
-  std::string name = info.name;
-  std::replace(name.begin(), name.end(), '\0', mailbox_list_get_hierarchy_sep(list));
+  const std::string name = lbox_mailbox_list_name(list, info);
   struct mailbox* box =
       mailbox_alloc(list, mailbox_list_get_vname(list, name.c_str()), MAILBOX_FLAG_IGNORE_ACLS);
   struct mailbox_update update {};

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "storage/env.h"
+#include "storage/file_options.h"
 #include "storage/journal_record.h"
 #include "storage/rows.h"
 #include "storage/status.h"
@@ -35,20 +36,12 @@ Result<std::vector<uint32_t>> ListJournals(Env& env, const std::string& folder);
 // Tells this boot of the machine from others; 0: unknown.
 uint32_t BootOf(Env& env);
 
-struct JournalOptions {
-  Env* env = nullptr;
-  std::string folder;
-  uint32_t mode = 0600;
-  int64_t gid = -1;
-  bool sync = true;
-};
-
 // kIfAny: a frame for which there is no room is left out. kNone: none is written.
 enum class JournalSpace { kNeeded, kIfAny, kNone };
 
 class JournalFile {
  public:
-  explicit JournalFile(JournalOptions options) : options_(std::move(options)) {}
+  explicit JournalFile(FileOptions options) : options_(std::move(options)) {}
 
   // Begins the next journal in a transaction that is to commit `meta`. Durable after this, when
   // ok: its name.
@@ -66,7 +59,7 @@ class JournalFile {
   Status Open(uint32_t number);
   Status WriteFrame(MetaRow& meta, const JournalRecord& record);
 
-  const JournalOptions options_;
+  const FileOptions options_;
   std::unique_ptr<File> file_;
   uint32_t number_ = 0;  // of file_
   uint32_t boot_ = 0;

@@ -68,6 +68,14 @@ Status WrongSize(Txn& txn, uint32_t mailbox) {
                                        ": message rows of the wrong size");
 }
 
+Status Put(Txn& txn, uint32_t mailbox, const Message& message, unsigned int flags) {
+  Key key = MailboxKey(mailbox);
+  auto row = Encode(message, mailbox);
+  MDB_val k = Val(key), value = Val(row);
+  const int rc = mdb_put(txn.raw(), txn.tables().message, &k, &value, flags);
+  return rc == 0 ? Status() : txn.Failed(rc, "adding " + Name(mailbox, message.uid));
+}
+
 }  // namespace
 
 Result<Message> FindMessage(Txn& txn, uint32_t mailbox, uint32_t uid) {
@@ -90,19 +98,11 @@ Result<Message> FindMessage(Txn& txn, uint32_t mailbox, uint32_t uid) {
 }
 
 Status AppendMessage(Txn& txn, uint32_t mailbox, const Message& message) {
-  Key key = MailboxKey(mailbox);
-  auto row = Encode(message, mailbox);
-  MDB_val k = Val(key), value = Val(row);
-  const int rc = mdb_put(txn.raw(), txn.tables().message, &k, &value, MDB_APPENDDUP);
-  return rc == 0 ? Status() : txn.Failed(rc, "adding " + Name(mailbox, message.uid));
+  return Put(txn, mailbox, message, MDB_APPENDDUP);
 }
 
 Status InsertMessage(Txn& txn, uint32_t mailbox, const Message& message) {
-  Key key = MailboxKey(mailbox);
-  auto row = Encode(message, mailbox);
-  MDB_val k = Val(key), value = Val(row);
-  const int rc = mdb_put(txn.raw(), txn.tables().message, &k, &value, MDB_NODUPDATA);
-  return rc == 0 ? Status() : txn.Failed(rc, "adding " + Name(mailbox, message.uid));
+  return Put(txn, mailbox, message, MDB_NODUPDATA);
 }
 
 Status ScanMessages(Txn& txn, uint32_t mailbox, uint32_t first, uint32_t last,

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "storage/env.h"
+#include "storage/file_options.h"
 #include "storage/rows.h"
 #include "storage/status.h"
 #include "storage/txn.h"
@@ -30,14 +31,6 @@ inline uint64_t LargeBytes(const BodyRow& row) {
 inline uint64_t StoredBytes(const BodyRow& row) {
   return row.record_bytes + LargeBytes(row);
 }
-
-struct FileOptions {
-  Env* env = nullptr;
-  std::string folder;
-  uint32_t mode = 0600;
-  int64_t gid = -1;
-  bool sync = true;
-};
 
 class PackFiles {
  public:
