@@ -1,0 +1,34 @@
+// Money: an exact decimal amount.
+//
+// Purpose: prices and invoices without binary fractions. Ownership: a value. Process and crash
+// rules: none.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "quota/status.h"
+
+namespace hosting {
+
+class Money {
+ public:
+  Money() = default;
+  // "20", "20.00", "0.0005": digits, at most one point, at most 6 decimals, below 10^12. kInvalid
+  // otherwise.
+  static Result<Money> Parse(std::string_view text);
+
+  // With as many decimals as the price had, and at least 2.
+  [[nodiscard]] std::string Format() const;
+  // kInvalid when the product does not fit.
+  [[nodiscard]] Result<Money> Times(uint64_t units) const;
+
+  friend bool operator==(const Money&, const Money&) = default;
+
+ private:
+  uint64_t micros_ = 0;  // millionths
+  uint8_t decimals_ = 2;
+};
+
+}  // namespace hosting
