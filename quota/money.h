@@ -1,4 +1,4 @@
-// Money: an exact decimal amount.
+// Money: an exact decimal amount, of a currency that is kept elsewhere.
 //
 // Purpose: prices and invoices without binary fractions. Ownership: a value. Process and crash
 // rules: none.
@@ -19,9 +19,9 @@ class Money {
   // otherwise.
   static Result<Money> Parse(std::string_view text);
 
-  // With as many decimals as the price had, and at least 2.
+  // With as many decimals as what was parsed had, and at least 2; Parse reads it as the same.
   [[nodiscard]] std::string Format() const;
-  // kInvalid when the product does not fit.
+  // kInvalid when the product does not fit (above 1.8 * 10^13).
   [[nodiscard]] Result<Money> Times(uint64_t units) const;
 
   friend bool operator==(const Money&, const Money&) = default;

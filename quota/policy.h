@@ -5,11 +5,12 @@
 // once made, a reload makes another. Process and crash rules: none here.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "quota/money.h"
@@ -25,9 +26,24 @@ enum class Rounding : uint8_t {
   kDown
 };  // of overage to whole units; up: each started one counts
 enum Protocol : uint8_t { kImap, kPop3, kManageSieve, kSubmission, kSmtp, kProtocols };
+constexpr std::array<std::string_view, kProtocols> kProtocolNames = {"imap", "pop3", "managesieve",
+                                                                     "submission", "smtp"};
 
 // Where in the file something stands: line from 1; 0: it is a default.
 using Line = uint32_t;
+// The keys of a package, an account or a user's rule whose lines are kept, for explanations.
+enum Key : uint8_t {
+  kKeyPackage,
+  kKeyLimit,
+  kKeyMailboxLimit,
+  kKeyMessageLimit,
+  kKeyHardLimit,
+  kKeyOverLimit,
+  kKeyExtraSpace,
+  kKeyEnforce,
+  kKeys
+};
+using KeyLines = std::array<Line, kKeys>;
 
 struct Overage {
   Money price;                // of one unit
@@ -50,6 +66,7 @@ struct AccessRule {
 struct Package {
   std::string name;
   Line line = 0;
+  KeyLines lines{};
   uint64_t limit = 0;          // bytes: mail + web + external; 0: none
   uint64_t mailbox_limit = 0;  // bytes; 0: none
   uint64_t message_limit = 0;  // of the account; 0: none
@@ -60,8 +77,8 @@ struct Package {
   bool enforce = true;  // false: the limit is shown, nothing is refused
   AccessRule access[kProtocols];
   std::optional<Retention> pop3_retention;
-  std::vector<uint32_t> warn_percent;
-  uint32_t web_interval = 3600;  // seconds between walks of a web root
+  std::vector<uint32_t> warn_percent;  // of the limit, 1 to 200, ascending
+  uint32_t web_interval = 3600;        // seconds between walks of a web root
 };
 
 struct ExternalSource {
@@ -72,38 +89,48 @@ struct ExternalSource {
 struct UserRule {
   std::string user;
   Line line = 0;
+  KeyLines lines{};
   AccessRule access[kProtocols];
-  std::optional<uint64_t> mailbox_limit;
+  std::optional<uint64_t> mailbox_limit;  // bytes; 0: none
 };
 
 struct Account {
   std::string name;
   Line line = 0;
+  KeyLines lines{};
   std::string package;
-  std::vector<std::string> domains;  // lower case
-  std::vector<std::string> users;    // as Dovecot names them
-  std::vector<std::string> web_roots;
-  std::vector<ExternalSource> external;
+  std::vector<std::string> domains;      // lower case
+  std::vector<std::string> users;        // as Dovecot names them
+  std::vector<std::string> web_roots;    // absolute, normalised, none inside another one
+  std::vector<std::string> web_exclude;  // folders in web roots that are not counted
+  std::vector<ExternalSource> external;  // by name
   std::string time_zone = "UTC";
   std::optional<uint32_t>
       uid;  // owner of the web roots, and of the mail where each customer has a system user
-  std::optional<uint64_t> extra_space;
-  std::optional<uint64_t> mailbox_limit;
-  std::optional<uint64_t> limit;
+  std::optional<uint64_t> extra_space;    // bytes on top of the limit
+  std::optional<uint64_t> mailbox_limit;  // bytes; 0: none
+  std::optional<uint64_t> limit;          // bytes, in place of the package's; 0: none
+  std::optional<bool> enforce;            // in place of the package's
   AccessRule access[kProtocols];
-  std::vector<UserRule> user_rules;
+  std::vector<UserRule> user_rules;  // by user
 };
 
 // Of the services, table [service].
 struct ServiceOptions {
-  std::vector<uint32_t> mail_uids;   // trusted for every user (the shared vmail uid)
-  std::vector<uint32_t> admin_uids;  // may use the admin requests beside root
-  bool enforce = true;               // the off-switch for all packages
+  std::vector<uint32_t> mail_uids;     // trusted for every user (the shared vmail uid)
+  std::vector<uint32_t> admin_uids;    // may use the admin requests beside root
+  std::vector<uint32_t> web_uids;      // may be the web meter beside root
+  std::vector<uint32_t> recount_uids;  // may be the recount service beside root
+  uint32_t mail_connections = 4000;    // at most open at a time, from each of mail_uids
+  uint32_t other_connections = 64;     // from each other uid
+  bool enforce = true;                 // the off-switch for all packages
+  Line enforce_line = 0;
   bool unavailable_tempfail = false;
   bool over_limit_tempfail = false;
   uint32_t mail_stale_after = 900;  // seconds: how long figures count after the service has gone
   uint32_t recount_interval =
       86400;  // seconds between recounts of a mailbox that lbox does not keep; 0: never
+  std::vector<std::string> web_exclude;  // folders that are counted in no web root
 };
 
 struct Policy {
@@ -112,21 +139,52 @@ struct Policy {
   std::vector<Account> accounts;  // by name
 };
 
-// What holds for one account once everything has been looked at.
-struct Effective {
-  const Package* package = nullptr;  // never null in an answer
-  const Account* account = nullptr;  // null: known by a userdb field alone
-  std::string account_name;
-  uint64_t limit = 0;
-  uint64_t hard_limit = 0;
-  uint64_t mailbox_limit = 0;
+// Of a mail user, from userdb fields: they win over the file.
+struct UserdbFields {
+  std::string account, package;           // hosting_account, hosting_package; empty: the file knows
+  std::optional<uint64_t> extra_space;    // hosting_extra_space, bytes
+  std::optional<uint64_t> mailbox_limit;  // hosting_mailbox_limit, bytes; 0: none
 };
 
-// Look-ups in a Policy, which must outlive it.
+// Who decided about a value.
+enum class Decider : uint8_t { kDefault, kService, kPackage, kAccount, kUserRule, kUserdb };
+struct Decision {
+  Decider decider = Decider::kDefault;
+  Line line = 0;
+};
+
+// What holds for one account, or one user of it, once everything has been looked at. Points into
+// the Policy.
+struct Effective {
+  const Package* package = nullptr;     // never null in an answer
+  const Account* account = nullptr;     // null: known by a userdb field alone
+  const UserRule* user_rule = nullptr;  // null: there is none
+  std::string account_name;
+  OverLimit over_limit = OverLimit::kRefuse;
+  bool enforce = true;  // false: an off-switch is set
+  uint64_t limit = 0;   // bytes, extra space included; 0: none
+  uint64_t hard_limit =
+      0;  // bytes that are enforced: with kBill the hard limit (0: none), else as limit
+  uint64_t mailbox_limit = 0;  // bytes of one mailbox (mail user); 0: none
+  uint64_t message_limit = 0;  // of the account; 0: none
+  uint64_t grace = 0;          // bytes that one message may go over the limit
+  uint64_t extra_space = 0;    // bytes: what of the limit was added to it
+
+  Decision package_by, limit_by, extra_space_by, mailbox_limit_by, enforce_by;
+};
+
+// What one user may do by a protocol.
+struct AccessDecision {
+  Access access = Access::kAllow;
+  Decision by;
+};
+
+// Look-ups in a Policy, which must outlive it and stay where it is.
 class PolicyIndex {
  public:
   explicit PolicyIndex(const Policy& policy);
 
+  [[nodiscard]] const Policy& policy() const { return policy_; }
   // nullptr when there is none of that name.
   [[nodiscard]] const Package* FindPackage(std::string_view name) const;
   [[nodiscard]] const Account* FindAccount(std::string_view name) const;
@@ -134,10 +192,32 @@ class PolicyIndex {
   // nullptr: of none.
   [[nodiscard]] const Account* AccountOfUser(std::string_view user) const;
 
+  // What holds for a user (empty: for the account as a whole). The account is fields.account, else
+  // AccountOfUser(user). Nothing when the user belongs to no account, or to one of which no package
+  // is known: then nothing is limited. What is wrong with the fields goes to `problem`, for the
+  // log: a package or an account that the policy does not have (the account's own package holds
+  // then).
+  [[nodiscard]] std::optional<Effective> EffectiveOf(std::string_view user,
+                                                     const UserdbFields& fields,
+                                                     std::string* problem = nullptr) const;
+  // The user's rule, then the account's, then the package's, else allowed.
+  [[nodiscard]] static AccessDecision AccessOf(const Effective& effective, Protocol protocol);
+
  private:
+  using Names = std::unordered_map<std::string_view, const Account*>;
+
   const Policy& policy_;
-  std::map<std::string, const Account*, std::less<>> by_user_;
-  std::map<std::string, const Account*, std::less<>> by_domain_;
+  std::unordered_map<std::string_view, const Package*> packages_;
+  Names accounts_, users_, domains_;
 };
+
+const char* NameOf(OverLimit value);  // refuse, bill, report
+const char* NameOf(Access value);     // allow, warn, deny
+const char* NameOf(Basis value);      // peak, average, end
+const char* NameOf(Rounding value);   // up, nearest, down
+
+// For people, one value a line, with what decides: "limit: 11G: package gold (line 2), with
+// extra_space 1G: userdb field hosting_extra_space". `doveadm hosting account show` prints these.
+std::vector<std::string> Explain(const Effective& effective);
 
 }  // namespace hosting
