@@ -10,8 +10,8 @@
 // tries again, a bounded number of times. Crash rule: a writer that dies while writing leaves an
 // odd sequence; the restarted service makes new pages, so such a page stays
 //   unreadable and counts as "service away, figures unknown".
-// The pulse page has the same size and holds the service's heartbeat: CLOCK_REALTIME seconds,
-// written once a second.
+// The pulse page has the same size and holds the service's heartbeat: CLOCK_BOOTTIME (so that a
+// clock set anew makes nobody think that the service has gone), written once a second.
 #pragma once
 
 #include <atomic>
@@ -22,6 +22,7 @@ namespace hosting {
 
 constexpr uint32_t kAccountPageSize = 4096;  // bytes: one page of memory
 constexpr uint32_t kAccountPageMagic = 0x31677068;
+constexpr int64_t kPulseLateMs = 3000;  // since the last beat: the service has gone or hangs
 
 // What one look-up gives.
 struct AccountFigures {
@@ -54,7 +55,7 @@ static_assert(std::atomic<uint32_t>::is_always_lock_free);
 struct PulsePage {
   uint32_t magic;
   uint32_t unused;
-  std::atomic<int64_t> beat;  // Unix seconds
+  std::atomic<int64_t> beat;  // ms of CLOCK_BOOTTIME
 };
 
 // The figures of a mapped page; none when it is not readable (see crash rule).

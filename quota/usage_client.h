@@ -2,12 +2,12 @@
 //
 // Purpose: the figures of the user's account (from the mapped page) and reports that never delay
 // mail. Ownership: one client a user session, made after the switch to the mail uid, never used
-// across a fork. Owns its descriptors and maps. Process rules: no threads; no call blocks longer
-// than kCallLimit. The event loop of the caller watches fd() when it is >= 0 and calls Pump().
+// across a fork. Owns its descriptors and maps. Process rules: one thread; no call blocks longer
+// than kCallLimit. The event loop of the caller watches fd() when it is >= 0 and calls Pump(); the
+// descriptor changes with a reconnect. An outage is noted once for all clients of a process.
 // Failure modes: the service may be away, hang, or restart at any time: reports are kept (the
-// newest only, since they are absolute),
-//   sent again after a reconnect, and at the end of the session written into the spool folder when
-//   they could not be delivered.
+// newest only, since they are absolute), sent again after a reconnect, and at the end of the
+// session written into the spool folder when they could not be delivered.
 // Crash rule: a process that dies leaves its connection without Bye, upon which the service has the
 // user recounted.
 #pragma once
@@ -51,16 +51,16 @@ enum class Trust { kLive, kLastKnown, kUnknown };
 struct Lookup {
   Trust trust = Trust::kUnknown;
   bool in_account = false;  // false: the user belongs to no account, nothing is limited
-  AccountFigures figures;   // with kLive and kLastKnown
+  AccountFigures figures;   // with kLive and kLastKnown; its mailbox_limit is this user's
 };
 
 class UsageClient {
  public:
   struct Options {
     std::string socket_path, spool_folder;
-    uint32_t mail_stale_after =
-        900;  // seconds that last known figures count after the last sign of life
-    std::function<int64_t()> now;                 // Unix seconds
+    // Seconds that last known figures count after the last sign of life, until Welcome says.
+    uint32_t mail_stale_after = 900;
+    std::function<int64_t()> boot_ms;             // CLOCK_BOOTTIME in ms; empty: the system's
     std::function<void(const std::string&)> log;  // one line an outage, one when it is over
   };
 
@@ -70,8 +70,8 @@ class UsageClient {
   // Connects and says Hello when not connected (at most every second once it failed). kUnavailable
   // when the service is away.
   Status Connect();
-  // The account's figures now. A report of ours that is still on its way is waited for, within the
-  // call limit.
+  // The account's figures now, our own reports in them: one that is still on its way is waited for,
+  // within the call limit. Connects when not connected.
   Lookup Figures();
   // Takes note of the user's whole mail and sends it without waiting.
   void Report(const MailAmount& amount, const Causes& causes);
@@ -80,12 +80,14 @@ class UsageClient {
   void Pump();
   [[nodiscard]] int fd() const;
   [[nodiscard]] bool unreported() const;
-  // What Welcome said: account, package, mailbox limit; empty before the first one.
+  // What the last Welcome said; empty, zero or false before the first one.
   [[nodiscard]] const std::string& account() const;
   [[nodiscard]] const std::string& package() const;
   [[nodiscard]] bool unavailable_tempfail() const;
   [[nodiscard]] bool over_limit_tempfail() const;
-  [[nodiscard]] uint64_t grace() const;
+  [[nodiscard]] uint64_t grace() const;           // bytes
+  [[nodiscard]] uint64_t mailbox_limit() const;   // bytes of this user's mail; 0: none
+  [[nodiscard]] MailAmount mailbox() const;       // what was last known of this user then
   [[nodiscard]] int64_t web_stale_after() const;  // seconds
   // The orderly end: waits within the call limit for reports to be answered, spools the last one
   // otherwise.
