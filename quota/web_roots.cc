@@ -22,18 +22,30 @@ bool Identify(const std::string& path, FileId* id) {
 RootIndex RootIndex::Of(const Policy& policy) {
   RootIndex index;
   for (const Account& account : policy.accounts) {
-    for (const std::string& path : account.web_roots) {
-      FileId id;
-      if (Identify(path, &id)) {
-        index.Add(account.name, path, id);
-      }
-    }
+    index.Set(account.name, account.web_roots);
   }
   return index;
 }
 
-void RootIndex::Add(std::string account, std::string path, const FileId& id) {
-  roots_[id].push_back({std::move(account), std::move(path)});
+void RootIndex::Set(const std::string& account, const std::vector<std::string>& paths) {
+  std::vector<FileId>& ids = of_account_[account];
+  for (const FileId& id : ids) {
+    const auto at = roots_.find(id);
+    if (at != roots_.end()) {
+      std::erase_if(at->second, [&](const Root& root) { return root.account == account; });
+      if (at->second.empty()) {
+        roots_.erase(at);
+      }
+    }
+  }
+  ids.clear();
+  for (const std::string& path : paths) {
+    FileId id;
+    if (Identify(path, &id)) {
+      ids.push_back(id);
+      roots_[id].push_back({account, path});
+    }
+  }
 }
 
 const RootIndex::Root* RootIndex::OfAnother(const FileId& id, std::string_view account) const {
