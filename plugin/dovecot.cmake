@@ -1,7 +1,8 @@
 # Finds the installed Dovecot and says how a module for it is built.
 #
-# Sets DOVECOT_SERIES ("2.3" or "2.4"), DOVECOT_ABI (the string that modules carry), DOVECOT_INCLUDE_DIR
-# and DOVECOT_MODULE_DIR (where Dovecot looks for modules), and defines lbox_dovecot_module().
+# Sets DOVECOT_SERIES ("2.3" or "2.4"), DOVECOT_ABI (the string that modules carry), DOVECOT_INCLUDE_DIR,
+# DOVECOT_LIB_DIR, DOVECOT_LIBEXEC_DIR and DOVECOT_MODULE_DIR (where Dovecot looks for modules), and defines
+# lbox_dovecot_module() and lbox_dovecot_program().
 # ${LBOX_MODULES} mirrors Dovecot's module folder: what is built here, and links to all else.
 
 find_file(DOVECOT_CONFIG dovecot-config
@@ -16,6 +17,10 @@ file(STRINGS ${DOVECOT_CONFIG} dovecot_config_lines)
 foreach(line IN LISTS dovecot_config_lines)
   if(line MATCHES "^dovecot_moduledir=(.*)")
     set(DOVECOT_MODULE_DIR "${CMAKE_MATCH_1}" CACHE PATH "Where Dovecot looks for its modules")
+  elseif(line MATCHES "^dovecot_pkglibdir=(.*)")
+    set(DOVECOT_LIB_DIR "${CMAKE_MATCH_1}" CACHE PATH "Dovecot's libraries")
+  elseif(line MATCHES "^dovecot_pkglibexecdir=(.*)")
+    set(DOVECOT_LIBEXEC_DIR "${CMAKE_MATCH_1}" CACHE PATH "The programs of Dovecot's services")
   elseif(line MATCHES "^dovecot_pkgincludedir=(.*)")
     set(DOVECOT_INCLUDE_DIR "${CMAKE_MATCH_1}" CACHE PATH "Dovecot's headers")
   endif()
@@ -70,6 +75,30 @@ function(lbox_dovecot_module target)
   target_link_libraries(${target} PRIVATE ${arg_LINK})
   install(TARGETS ${target} LIBRARY DESTINATION ${DOVECOT_MODULE_DIR}/${arg_SUBDIR})
   add_dependencies(lbox_modules ${target})
+endfunction()
+
+# lbox_dovecot_program(<target> SOURCES <file>... [LINK <library>...])
+# A program that Dovecot's master runs as a service: in the build's libexec/, installed among Dovecot's own.
+function(lbox_dovecot_program target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK")
+  if(NOT arg_SOURCES OR arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "lbox_dovecot_program(${target}) takes SOURCES and LINK")
+  endif()
+  add_executable(${target} ${arg_SOURCES})
+  set_target_properties(${target} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/libexec
+    BUILD_RPATH ${DOVECOT_LIB_DIR}
+    INSTALL_RPATH ${DOVECOT_LIB_DIR}
+    C_EXTENSIONS ON
+    CXX_EXTENSIONS ON)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_include_directories(${target} SYSTEM PRIVATE ${DOVECOT_INCLUDE_DIR})
+  target_compile_definitions(${target} PRIVATE HAVE_CONFIG_H)
+  target_compile_options(${target} PRIVATE -Wno-missing-field-initializers)
+  target_link_options(${target} PRIVATE LINKER:-z,relro,-z,now LINKER:--no-as-needed)
+  target_link_libraries(${target} PRIVATE ${arg_LINK}
+    ${DOVECOT_LIB_DIR}/libdovecot-storage.so ${DOVECOT_LIB_DIR}/libdovecot.so)
+  install(TARGETS ${target} RUNTIME DESTINATION ${DOVECOT_LIBEXEC_DIR})
 endfunction()
 
 # Runs at every build: modules of Dovecot's may have been installed or removed since.

@@ -101,6 +101,9 @@ class Store : public std::enable_shared_from_this<Store> {
   // sweeps files that no row names.
   Result<bool> Maintain(std::chrono::milliseconds budget, bool exhaustive = false);
   Result<StoreStatus> GetStatus();
+  // What all mailboxes together hold, as of one transaction. A read of one row, whatever the
+  // store's size.
+  Result<StoreTotals> GetTotals();
 
  protected:
   Store() = default;

@@ -1,4 +1,4 @@
-// Maintain and GetStatus.
+// Maintain, GetStatus and GetTotals.
 #include <chrono>
 #include <ctime>
 
@@ -155,6 +155,17 @@ Result<StoreStatus> Store::GetStatus() {
     }));
   }
   return status;
+}
+
+Result<StoreTotals> Store::GetTotals() {
+  StoreTotals totals;
+  LBOX_RETURN_IF_ERROR(StoreImpl::Of(*this).Read([&](Txn& txn) -> Status {
+    const MetaRow& meta = txn.meta;
+    totals = {meta.uuid, meta.transaction, meta.messages, meta.virtual_bytes,
+              meta.pack_bytes + meta.large_bytes};
+    return {};
+  }));
+  return totals;
 }
 
 }  // namespace lbox

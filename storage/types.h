@@ -145,4 +145,12 @@ struct StoreStatus {
   Guid uuid;
 };
 
+struct StoreTotals {
+  Guid uuid;
+  uint64_t transaction = 0;  // write transactions of this store so far: orders its totals
+  uint64_t messages = 0;
+  uint64_t virtual_bytes = 0;  // with every line ending CRLF
+  uint64_t disk_bytes = 0;     // of packs, dead space included, and large bodies; without the index
+};
+
 }  // namespace lbox

@@ -131,6 +131,34 @@ TEST_F(StoreTest, CopySharesTheBody) {
   EXPECT_EQ(status->mailboxes, 0u);
 }
 
+// What a usage report consists of: exact, ordered, and of this store.
+TEST_F(StoreTest, TotalsFollowEveryTransaction) {
+  const Guid other = MustCreate(*store_, 2);
+  const auto empty = store_->GetTotals();
+  ASSERT_TRUE(empty.ok()) << empty.status().message();
+  EXPECT_EQ(empty->messages, 0u);
+  EXPECT_EQ(empty->uuid, store_->GetStatus()->uuid);
+  // Line feeds count as CRLF.
+  ASSERT_TRUE(SaveText(*store_, box_, "Subject: x\n\nbody\n").ok());
+  ASSERT_TRUE(SaveText(*store_, other, Noise(300000, 1)).ok());
+  const auto two = store_->GetTotals();
+  const uint64_t sum =
+      store_->GetMailbox(box_)->virtual_bytes + store_->GetMailbox(other)->virtual_bytes;
+  EXPECT_EQ(two->messages, 2u);
+  EXPECT_EQ(two->virtual_bytes, sum);
+  EXPECT_EQ(store_->GetMailbox(box_)->virtual_bytes, strlen("Subject: x\n\nbody\n") + 3);
+  EXPECT_GT(two->disk_bytes, 0u);
+  EXPECT_GT(two->transaction, empty->transaction);
+  ASSERT_TRUE(store_->DeleteMailbox(other).ok());
+  const auto one = store_->GetTotals();
+  EXPECT_EQ(one->messages, 1u);
+  EXPECT_EQ(one->virtual_bytes, store_->GetMailbox(box_)->virtual_bytes);
+  EXPECT_GT(one->transaction, two->transaction);
+  Reopen();
+  EXPECT_EQ(store_->GetTotals()->transaction, one->transaction);
+  EXPECT_EQ(store_->GetTotals()->uuid, one->uuid);
+}
+
 // More than memory or one pack takes: staged to a file, and spread over packs, in one transaction.
 TEST_F(StoreTest, BatchLargerThanAPack) {
   std::vector<std::unique_ptr<StagedBody>> bodies;

@@ -1,0 +1,9 @@
+/* Defaults of the settings of "hosting" (docs/settings.md). Plain C. */
+#ifndef HOSTING_DEFAULTS_H
+#define HOSTING_DEFAULTS_H
+
+#define HOSTING_DEFAULT_SOCKET "hosting-usage" /* below base_dir */
+#define HOSTING_DEFAULT_SPOOL "/var/lib/dovecot/hosting/spool"
+#define HOSTING_DEFAULT_POLICY_FILE "/etc/dovecot/hosting.toml"
+
+#endif

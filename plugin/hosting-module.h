@@ -1,0 +1,30 @@
+#ifndef HOSTING_MODULE_H
+#define HOSTING_MODULE_H
+
+struct mail;
+struct mailbox;
+struct mail_namespace;
+struct mail_user;
+struct module;
+struct quota_backend;
+
+/* hosting-quota.cc */
+extern const struct quota_backend hosting_quota_backend, hosting_mailbox_quota_backend;
+
+/* Hooks, run behind those of the plugins quota and trash (hosting-hooks.cc). */
+void hosting_mail_user_created(struct mail_user* user);
+void hosting_mail_namespaces_created(struct mail_namespace* namespaces);
+void hosting_mailbox_allocated(struct mailbox* box);
+void hosting_mail_allocated(struct mail* mail);
+/* Ends what sessions have left to be answered (hosting-linger.cc). */
+void hosting_linger_deinit(void);
+
+/* The rest of the module is hidden. */
+#pragma GCC visibility push(default)
+extern const char* hosting_plugin_version;
+extern const char* hosting_plugin_dependencies[];
+void hosting_plugin_init(struct module* module);
+void hosting_plugin_deinit(void);
+#pragma GCC visibility pop
+
+#endif

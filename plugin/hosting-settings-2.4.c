@@ -1,0 +1,31 @@
+#include "lib.h"
+#include "settings-parser.h"
+#include "hosting-settings-2.4.h"
+#include "hosting-defaults.h"
+
+#undef DEF
+#define DEF(type, name) SETTING_DEFINE_STRUCT_##type(#name, name, struct hosting_settings)
+
+static const struct setting_define hosting_setting_defines[] = {
+    DEF(STR, hosting_socket),  DEF(STR, hosting_spool),   DEF(STR, hosting_policy_file),
+    DEF(STR, hosting_account), DEF(STR, hosting_package), DEF(BOOL, hosting_event_account),
+    SETTING_DEFINE_LIST_END};
+
+static const struct hosting_settings hosting_default_settings = {
+    .hosting_socket = HOSTING_DEFAULT_SOCKET,
+    .hosting_spool = HOSTING_DEFAULT_SPOOL,
+    .hosting_policy_file = HOSTING_DEFAULT_POLICY_FILE,
+    .hosting_account = "",
+    .hosting_package = "",
+    .hosting_event_account = FALSE,
+};
+
+const struct setting_parser_info hosting_setting_parser_info = {
+    .name = "hosting",
+
+    .defines = hosting_setting_defines,
+    .defaults = &hosting_default_settings,
+
+    .struct_size = sizeof(struct hosting_settings),
+    .pool_offset1 = 1 + offsetof(struct hosting_settings, pool),
+};
