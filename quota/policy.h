@@ -51,16 +51,19 @@ struct Overage {
   uint64_t per = 1ULL << 30;  // bytes of a unit
   Basis basis = Basis::kPeak;
   Rounding rounding = Rounding::kUp;
+  friend bool operator==(const Overage&, const Overage&) = default;
 };
 
 struct Retention {
   uint32_t days = 0;
   bool from_retrieval = false;  // else from delivery
+  friend bool operator==(const Retention&, const Retention&) = default;
 };
 
 struct AccessRule {
   std::optional<Access> access;  // none: as the package says, or allow
   Line line = 0;
+  friend bool operator==(const AccessRule&, const AccessRule&) = default;
 };
 
 struct Package {
@@ -79,11 +82,13 @@ struct Package {
   std::optional<Retention> pop3_retention;
   std::vector<uint32_t> warn_percent;  // of the limit, 1 to 200, ascending
   uint32_t web_interval = 3600;        // seconds between walks of a web root
+  friend bool operator==(const Package&, const Package&) = default;
 };
 
 struct ExternalSource {
   std::string name;
   uint32_t stale_after = 0;  // seconds; 0: never
+  friend bool operator==(const ExternalSource&, const ExternalSource&) = default;
 };
 
 struct UserRule {
@@ -92,6 +97,7 @@ struct UserRule {
   KeyLines lines{};
   AccessRule access[kProtocols];
   std::optional<uint64_t> mailbox_limit;  // bytes; 0: none
+  friend bool operator==(const UserRule&, const UserRule&) = default;
 };
 
 struct Account {
@@ -113,6 +119,7 @@ struct Account {
   std::optional<bool> enforce;            // in place of the package's
   AccessRule access[kProtocols];
   std::vector<UserRule> user_rules;  // by user
+  friend bool operator==(const Account&, const Account&) = default;
 };
 
 // Of the services, table [service].
@@ -131,12 +138,14 @@ struct ServiceOptions {
   uint32_t recount_interval =
       86400;  // seconds between recounts of a mailbox that lbox does not keep; 0: never
   std::vector<std::string> web_exclude;  // folders that are counted in no web root
+  friend bool operator==(const ServiceOptions&, const ServiceOptions&) = default;
 };
 
 struct Policy {
   ServiceOptions service;
   std::vector<Package> packages;  // by name
   std::vector<Account> accounts;  // by name
+  friend bool operator==(const Policy&, const Policy&) = default;
 };
 
 // Of a mail user, from userdb fields: they win over the file.
