@@ -79,7 +79,7 @@ void WebMeter::HangUp(const Now& now, const std::string& why) {
   retry_ = std::min(retry_ * 2, kLongestRetry);
   if (!complained_) {
     complained_ = true;
-    options_.log("no connection to hosting-usage: " + why + "; trying again");
+    options_.log(false, "no connection to hosting-usage: " + why + "; trying again");
   }
 }
 
@@ -130,7 +130,7 @@ void WebMeter::Take(const wire::Reply& reply, const Now& now) {
     accepted_ = true;
     if (complained_) {
       complained_ = false;
-      options_.log("connected to hosting-usage again");
+      options_.log(true, "connected to hosting-usage again");
     }
   } else if (sent_ > 0 && figures_.front().id == reply.id()) {
     // Taken, or of a root that is none any more: the service will not want it the next time either.

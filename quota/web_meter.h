@@ -33,7 +33,7 @@ class Reply;
 struct WebMeterOptions {
   std::string socket_path;
   std::function<std::shared_ptr<const Policy>()> policy;  // in use now; null: none is known
-  std::function<void(const std::string&)> log;
+  std::function<void(bool good, const std::string& line)> log;
   uint32_t entries_a_second = 20'000;  // 0: as many as there are
   WebBounds bounds;
 };

@@ -1,17 +1,15 @@
 // The web meter beside a service that the test plays: what is asked and answered, outages, pace.
 #include "quota/web_meter.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "usage.pb.h"
+#include "tests/quota/web_service.h"
 #include "tests/quota/web_tree.h"
 
 namespace hosting {
@@ -19,66 +17,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-// hosting-usage's side of the socket.
-class Service {
- public:
-  explicit Service(const std::string& path) : path_(path) {
-    listener_ = Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    struct sockaddr_un address = {};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-    EXPECT_EQ(bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    EXPECT_EQ(listen(listener_.get(), 10), 0);
-  }
-  ~Service() { unlink(path_.c_str()); }
-
-  bool Accept() {
-    Descriptor socket(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!socket.valid()) {
-      return false;
-    }
-    stream_.emplace(std::move(socket), false);
-    return true;
-  }
-  void Close() { stream_.reset(); }
-  // The next request that is there.
-  std::optional<wire::Request> Next() {
-    const Result<bool> open = stream_->Receive();
-    EXPECT_TRUE(open.ok() && *open) << "the meter has closed the connection";
-    const auto message = stream_->Next();
-    if (!message.ok() || !*message) {
-      return std::nullopt;
-    }
-    wire::Request request;
-    EXPECT_TRUE(request.ParseFromArray((*message)->data(), static_cast<int>((*message)->size())));
-    return request;
-  }
-  void Say(const std::string& bytes) {
-    ASSERT_TRUE(stream_->Queue(bytes).ok());
-    ASSERT_TRUE(stream_->Flush().ok());
-  }
-  void Answer(uint64_t id) {
-    wire::Reply reply;
-    reply.set_id(id);
-    Say(reply.SerializeAsString());
-  }
-  void Ask(const std::string& account) {
-    wire::Reply reply;
-    reply.mutable_measure()->set_account(account);
-    Say(reply.SerializeAsString());
-  }
-  bool MeterHasGone() {
-    const Result<bool> open = stream_->Receive();
-    return !open.ok() || !*open;
-  }
-  int fd() const { return stream_->fd(); }
-
- private:
-  const std::string path_;
-  Descriptor listener_;
-  std::optional<FrameStream> stream_;
-};
 
 class WebMeterTest : public testing::Test {
  protected:
@@ -95,7 +33,7 @@ class WebMeterTest : public testing::Test {
     }
     options_.socket_path = socket();
     options_.policy = [this] { return policy_; };
-    options_.log = [this](const std::string& line) { log_.push_back(line); };
+    options_.log = [this](bool, const std::string& line) { log_.push_back(line); };
     options_.entries_a_second = 0;
   }
 
