@@ -1,0 +1,36 @@
+/* Global settings for `doveadm hosting` in Dovecot 2.4. */
+#include "lib.h"
+#include "master-service.h"
+#include "settings.h"
+#include "doveadm.h"
+#include "doveadm-hosting.h"
+#include "hosting-defaults.h"
+#include "hosting-settings-2.4.h"
+
+/* NULL where modules/settings/libhosting_settings.so is not installed, so
+   that nothing can be configured. */
+static const struct hosting_settings* get_settings(void) {
+  static const struct hosting_settings* set;
+  const char* error;
+
+  if (set == NULL && settings_get(master_service_get_event(master_service),
+                                  &hosting_setting_parser_info, 0, &set, &error) < 0) {
+    set = NULL;
+    if (strstr(error, "has no settings struct named") == NULL)
+      i_error("%s", error);
+  }
+  return set;
+}
+
+const char* doveadm_hosting_socket(void) {
+  const struct hosting_settings* set = get_settings();
+  const char* path = set == NULL ? HOSTING_DEFAULT_SOCKET : set->hosting_socket;
+
+  return *path == '/' ? path : t_strconcat(doveadm_settings->base_dir, "/", path, NULL);
+}
+
+const char* doveadm_hosting_policy_file(void) {
+  const struct hosting_settings* set = get_settings();
+
+  return set == NULL ? HOSTING_DEFAULT_POLICY_FILE : set->hosting_policy_file;
+}

@@ -1,0 +1,72 @@
+/* Table of the commands `doveadm hosting ...` and the module's entry points. In C: Dovecot's
+ * parameter tables are C only. */
+#include "lib.h"
+#include "module-dir.h"
+#include "doveadm.h"
+#include "doveadm-cmd.h"
+#include "doveadm-hosting.h"
+
+const char* doveadm_hosting_plugin_version = DOVECOT_ABI_VERSION;
+
+#define FILE_PARAM DOVEADM_CMD_PARAM('F', "file", CMD_PARAM_STR, 0)
+#define ACCOUNT_PARAM DOVEADM_CMD_PARAM('\0', "account", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL)
+
+static struct doveadm_cmd_ver2 hosting_commands[] = {
+    {.name = "hosting config check",
+     .usage = "[--file <policy file>]",
+     .cmd = cmd_hosting_config_check,
+     DOVEADM_CMD_PARAMS_START FILE_PARAM DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting account list",
+     .usage = "[--file <policy file>]",
+     .cmd = cmd_hosting_account_list,
+     DOVEADM_CMD_PARAMS_START FILE_PARAM DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting account show",
+     .usage = "[--file <policy file>] [--user <user>] [<account>]",
+     .cmd = cmd_hosting_account_show,
+     DOVEADM_CMD_PARAMS_START FILE_PARAM DOVEADM_CMD_PARAM('U', "user", CMD_PARAM_STR, 0)
+         ACCOUNT_PARAM DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting usage",
+     .usage = "[<account>]",
+     .cmd = cmd_hosting_usage,
+     DOVEADM_CMD_PARAMS_START ACCOUNT_PARAM DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting recalc",
+     .usage = "[--web] <account or user>",
+     .cmd = cmd_hosting_recalc,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAM('w', "web", CMD_PARAM_BOOL, 0) DOVEADM_CMD_PARAM(
+         '\0', "name", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL) DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting source set",
+     .usage = "<account> <source> <size>",
+     .cmd = cmd_hosting_source_set,
+     DOVEADM_CMD_PARAMS_START ACCOUNT_PARAM DOVEADM_CMD_PARAM('\0', "source", CMD_PARAM_STR,
+                                                              CMD_PARAM_FLAG_POSITIONAL)
+         DOVEADM_CMD_PARAM('\0', "size", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL)
+             DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting forget",
+     .usage = "<user>",
+     .cmd = cmd_hosting_forget,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAM('\0', "name", CMD_PARAM_STR,
+                                                CMD_PARAM_FLAG_POSITIONAL) DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting reload",
+     .usage = "",
+     .cmd = cmd_hosting_reload,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting status",
+     .usage = "",
+     .cmd = cmd_hosting_status,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting invoice",
+     .usage = "--month <YYYY-MM> [--csv|--samples] [<account>]",
+     .cmd = cmd_hosting_invoice,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAM('m', "month", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAM(
+         'c', "csv", CMD_PARAM_BOOL, 0) DOVEADM_CMD_PARAM('s', "samples", CMD_PARAM_BOOL, 0)
+         ACCOUNT_PARAM DOVEADM_CMD_PARAMS_END},
+};
+
+void doveadm_hosting_plugin_init(struct module* module ATTR_UNUSED) {
+  unsigned int i;
+
+  for (i = 0; i < N_ELEMENTS(hosting_commands); i++)
+    doveadm_cmd_register_ver2(&hosting_commands[i]);
+}
+
+void doveadm_hosting_plugin_deinit(void) {}

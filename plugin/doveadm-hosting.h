@@ -1,0 +1,35 @@
+/* The commands `doveadm hosting ...`. They ask hosting-usage or read the policy file; results go
+   through doveadm's printing, errors to the log with an exit code, so that all of it works the same
+   from the command line and through doveadm's HTTP API. Plain C. */
+#ifndef DOVEADM_HOSTING_H
+#define DOVEADM_HOSTING_H
+
+struct doveadm_cmd_context;
+struct module;
+
+/* doveadm-hosting-policy.cc */
+void cmd_hosting_config_check(struct doveadm_cmd_context* cctx);
+void cmd_hosting_account_list(struct doveadm_cmd_context* cctx);
+void cmd_hosting_account_show(struct doveadm_cmd_context* cctx);
+/* doveadm-hosting-usage.cc */
+void cmd_hosting_usage(struct doveadm_cmd_context* cctx);
+void cmd_hosting_recalc(struct doveadm_cmd_context* cctx);
+void cmd_hosting_source_set(struct doveadm_cmd_context* cctx);
+void cmd_hosting_forget(struct doveadm_cmd_context* cctx);
+void cmd_hosting_reload(struct doveadm_cmd_context* cctx);
+void cmd_hosting_status(struct doveadm_cmd_context* cctx);
+/* doveadm-hosting-invoice.cc */
+void cmd_hosting_invoice(struct doveadm_cmd_context* cctx);
+
+/* doveadm-hosting-series-*.c: global settings; they live as long as the process. */
+const char* doveadm_hosting_socket(void);
+const char* doveadm_hosting_policy_file(void);
+
+/* The rest of the module is hidden. */
+#pragma GCC visibility push(default)
+extern const char* doveadm_hosting_plugin_version;
+void doveadm_hosting_plugin_init(struct module* module);
+void doveadm_hosting_plugin_deinit(void);
+#pragma GCC visibility pop
+
+#endif
