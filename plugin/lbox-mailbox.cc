@@ -9,6 +9,7 @@
 #include "plugin/guid-file.h"
 #include "plugin/lbox-save.h"
 #include "plugin/lbox-sync.h"
+#include "plugin/list-status.h"
 #include "plugin/series.h"
 
 bool lbox_mailbox_read_header(struct lbox_mailbox* mbox, struct mail_index_view* view,
@@ -348,8 +349,8 @@ struct mailbox lbox_mailbox_class = {
             .attribute_iter_init = index_storage_attribute_iter_init,
             .attribute_iter_next = index_storage_attribute_iter_next,
             .attribute_iter_deinit = index_storage_attribute_iter_deinit,
-            .list_index_has_changed = index_storage_list_index_has_changed,
-            .list_index_update_sync = index_storage_list_index_update_sync,
+            .list_index_has_changed = lbox_list_index_has_changed,
+            .list_index_update_sync = lbox_list_index_update_sync,
             .sync_init = lbox_storage_sync_init,
             .sync_next = index_mailbox_sync_next,
             .sync_deinit = index_mailbox_sync_deinit,
