@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -256,13 +257,32 @@ int copy_by_reference(SaveContext* ctx, struct mail* mail) {
   return 1;
 }
 
+// Saves in the store, once the index is in step with it. Where processes share no index they may be
+// changing the mailbox all the time: the last attempt does not insist.
+lbox::Result<lbox::SaveResult> save_in_step(SaveContext* ctx,
+                                            std::vector<lbox::NewMessage>* messages,
+                                            bool* begun_r) {
+  constexpr int kAttempts = 5;
+  for (int attempt = 1;; ++attempt) {
+    uint64_t change = 0;
+    *begun_r = lbox_sync_begin_save(ctx->mbox, &ctx->sync, &change) == 0;
+    if (!*begun_r) {
+      return lbox::Status(lbox::Code::kAborted, "");
+    }
+    const auto expected = attempt < kAttempts ? std::optional(change) : std::nullopt;
+    auto saved = lbox_store(ctx->mbox).Save(ctx->mbox->state->guid,
+                                            mail_index_get_header(ctx->sync->view)->next_uid,
+                                            *messages, ctx->sync->changes, expected);
+    if (saved.ok() || saved.status().code() != lbox::Code::kAborted || attempt == kAttempts) {
+      return saved;
+    }
+    lbox_sync_finish(&ctx->sync, false);
+  }
+}
+
 int commit_pre(SaveContext* ctx) {
   struct mailbox_transaction_context* t = ctx->ctx.transaction;
   struct mailbox* box = &ctx->mbox->box;
-  if (lbox_sync_begin_save(ctx->mbox, &ctx->sync) < 0) {
-    return -1;
-  }
-  const struct mail_index_header* hdr = mail_index_get_header(ctx->sync->view);
   std::vector<lbox::NewMessage> messages;
   messages.reserve(ctx->mails.size());
   for (Saving& saving : ctx->mails) {
@@ -270,17 +290,17 @@ int commit_pre(SaveContext* ctx) {
     messages.push_back(saving.message);
   }
   // Durable after this: every message of the transaction.
-  const auto saved = lbox_store(ctx->mbox).Save(ctx->mbox->state->guid, hdr->next_uid, messages,
-                                                ctx->sync->changes);
+  bool begun = false;
+  const auto saved = save_in_step(ctx, &messages, &begun);
   if (!saved.ok()) {
-    return lbox_fail(box->storage, box->event, saved.status());
+    return begun ? lbox_fail(box->storage, box->event, saved.status()) : -1;
   }
   if (!messages.empty()) {
     mail_index_append_finish_uids(t->itrans, saved->first_uid, &t->changes->saved_uids);
   }
   lbox_sync_applied(ctx->sync);
   lbox_mailbox_write_header(ctx->mbox, t->itrans, saved->change);
-  t->changes->uid_validity = hdr->uid_validity;
+  t->changes->uid_validity = mail_index_get_header(ctx->sync->view)->uid_validity;
   return 0;
 }
 

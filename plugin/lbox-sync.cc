@@ -198,6 +198,7 @@ int run(struct lbox_sync_context* ctx, bool reconcile) {
       return lbox_fail(box->storage, box->event, applied.status());
     }
     change = applied->change;
+    reconcile |= applied->before != info.change;  // see Store::Save
   }
   if (behind || reconcile) {
     if (get_info(mbox, &info) < 0) {
@@ -323,7 +324,8 @@ void lbox_sync_pending_flags(struct lbox_mailbox* mbox) {
   }
 }
 
-int lbox_sync_begin_save(struct lbox_mailbox* mbox, struct lbox_sync_context** ctx_r) {
+int lbox_sync_begin_save(struct lbox_mailbox* mbox, struct lbox_sync_context** ctx_r,
+                         uint64_t* change_r) {
   for (int attempt = 0; attempt < kSaveAttempts; ++attempt) {
     struct lbox_sync_context* ctx = nullptr;
     if (begin(mbox, true, &ctx) <= 0) {
@@ -340,6 +342,7 @@ int lbox_sync_begin_save(struct lbox_mailbox* mbox, struct lbox_sync_context** c
         return -1;
       }
       lbox_sync_remember_sizes(ctx);
+      *change_r = info.change;
       *ctx_r = ctx;
       return 0;
     }
@@ -436,7 +439,8 @@ int lbox_sync_update(struct lbox_mailbox* mbox, const lbox::MailboxUpdate& updat
                      uint64_t min_highest_modseq) {
   struct mailbox* box = &mbox->box;
   struct lbox_sync_context* ctx = nullptr;
-  if (lbox_sync_begin_save(mbox, &ctx) < 0) {
+  uint64_t change = 0;
+  if (lbox_sync_begin_save(mbox, &ctx, &change) < 0) {
     return -1;
   }
   int ret = -1;

@@ -42,8 +42,10 @@ int lbox_sync(struct lbox_mailbox* mbox, enum lbox_sync_flags flags);
 // changes.
 void lbox_sync_pending_flags(struct lbox_mailbox* mbox);
 
-// For saves: begins a sync whose index is in step. Returns 0 with *ctx_r, or -1.
-int lbox_sync_begin_save(struct lbox_mailbox* mbox, struct lbox_sync_context** ctx_r);
+// For saves: begins a sync whose index is in step with the change counter *change_r, as far as a
+// reader of the store can tell. Returns 0 with *ctx_r, or -1.
+int lbox_sync_begin_save(struct lbox_mailbox* mbox, struct lbox_sync_context** ctx_r,
+                         uint64_t* change_r);
 // Tells plugins and the index of what `ctx->changes` did, once the store has them.
 void lbox_sync_applied(struct lbox_sync_context* ctx);
 // Remembers sizes of what is about to be expunged, for plugins that ask after the rows are gone.

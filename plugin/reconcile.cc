@@ -140,7 +140,6 @@ int renumber(struct lbox_sync_context* ctx, lbox::MailboxInfo* info, uint32_t ne
              std::vector<Row>* ghosts) {
   struct mailbox* box = &ctx->mbox->box;
   std::vector<lbox::NewMessage> copies(ghosts->size());
-  std::vector<lbox::Change> removals;
   for (size_t i = 0; i < ghosts->size(); ++i) {
     const Row& row = (*ghosts)[i];
     lbox::NewMessage& copy = copies[i];
@@ -155,20 +154,12 @@ int renumber(struct lbox_sync_context* ctx, lbox::MailboxInfo* info, uint32_t ne
     copy.pop3_uidl = row.extra.pop3_uidl;
     copy.pop3_order = row.extra.pop3_order;
     copy.cause = row.message.cause;
-    lbox::Change removal;
-    removal.kind = lbox::Change::Kind::kExpunge;
-    removal.uid1 = removal.uid2 = row.message.uid;
-    removals.push_back(removal);
   }
   lbox::Store& store = lbox_store(ctx->mbox);
-  // The copies are durable before the originals go.
-  const auto saved = store.Save(info->guid, next_uid, copies, {});
+  // Durable after this, all or none: the new UIDs.
+  const auto saved = store.Renumber(info->guid, next_uid, copies);
   if (!saved.ok()) {
     return lbox_fail(box->storage, box->event, saved.status());
-  }
-  const auto applied = store.Apply(info->guid, removals);
-  if (!applied.ok()) {
-    return lbox_fail(box->storage, box->event, applied.status());
   }
   for (size_t i = 0; i < ghosts->size(); ++i) {
     (*ghosts)[i].message.uid = copies[i].uid;

@@ -85,9 +85,18 @@ class Store : public std::enable_shared_from_this<Store> {
   // Starts a new body; compresses as data comes, in memory up to 128 KiB compressed, then in tmp/.
   Result<std::unique_ptr<BodyWriter>> NewBody();
   // One transaction: first `changes`, then all `messages` (staged or copied), UIDs assigned by the
-  // rule in types.h; sets NewMessage::uid of each. An empty batch is allowed.
+  // rule in types.h; sets NewMessage::uid of each. An empty batch is allowed. With
+  // `expected_change`, kAborted and nothing is done when the mailbox's change counter is another:
+  // what a reader saw may have been old, even under a lock that keeps writers away. (The
+  // transaction of a process that died at the very end of its commit is there, but readers do not
+  // see it before the next writer.)
   Result<SaveResult> Save(const Guid& mailbox, uint32_t min_uid, std::span<NewMessage> messages,
-                          std::span<const Change> changes);
+                          std::span<const Change> changes,
+                          std::optional<uint64_t> expected_change = std::nullopt);
+  // Gives messages of one mailbox new UIDs, in one transaction: like Save of copies, whose
+  // originals go. Each of `messages` names a source in `mailbox`.
+  Result<SaveResult> Renumber(const Guid& mailbox, uint32_t min_uid,
+                              std::span<NewMessage> messages);
   // Applies in order; idempotent; UIDs that do not exist are passed over. Commits at least every
   // kBatchRows rows; an error may leave a prefix applied.
   Result<ApplyResult> Apply(const Guid& mailbox, std::span<const Change> changes);

@@ -68,6 +68,7 @@ Result<ApplyResult> Store::Apply(const Guid& mailbox, std::span<const Change> ch
   const bool no_room = TakesNoRoom(changes);
   ApplyResult result;
   Position position;
+  bool first = true;
   const auto step = [&](uint32_t budget) -> Result<bool> {
     Position reached;
     uint64_t expunged = 0;
@@ -75,6 +76,9 @@ Result<ApplyResult> Store::Apply(const Guid& mailbox, std::span<const Change> ch
       reached = position;
       MailboxWriter writer(txn);
       LBOX_RETURN_IF_ERROR(writer.Load(mailbox));
+      if (first) {
+        result.before = writer.row().change;
+      }
       LBOX_RETURN_IF_ERROR(ApplySome(writer, changes, budget, reached));
       LBOX_RETURN_IF_ERROR(writer.Finish());
       txn.unchanged = !writer.changed();
@@ -84,6 +88,7 @@ Result<ApplyResult> Store::Apply(const Guid& mailbox, std::span<const Change> ch
     };
     LBOX_RETURN_IF_ERROR(no_room ? store.WriteDeletion(work) : store.Write(Purpose::kSave, work));
     position = reached;
+    first = false;
     result.expunged += expunged;
     return position.change == changes.size();
   };

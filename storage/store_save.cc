@@ -100,18 +100,45 @@ class Batch {
       : store_(store), txn_(txn), messages_(messages), writer_(txn) {}
 
   Status Run(const Guid& mailbox, uint32_t min_uid, std::span<const Change> changes,
-             SaveResult& result) {
+             std::optional<uint64_t> expected_change, SaveResult& result) {
     LBOX_RETURN_IF_ERROR(writer_.Load(mailbox));
+    if (expected_change.has_value() && writer_.row().change != *expected_change) {
+      return Status(Code::kAborted, "mailbox " + ToHex(mailbox) + " of " + store_.folder +
+                                        " has just been changed by another process");
+    }
     for (const Change& change : changes) {
       uint32_t budget = UINT32_MAX;
       LBOX_RETURN_IF_ERROR(writer_.Apply(change, 0, budget).status());
     }
     LBOX_RETURN_IF_ERROR(writer_.SettlePacks());
+    LBOX_RETURN_IF_ERROR(Add(min_uid, result));
+    return Finish(result);
+  }
+
+  Status RunRenumber(const Guid& mailbox, uint32_t min_uid, SaveResult& result) {
+    LBOX_RETURN_IF_ERROR(writer_.Load(mailbox));
+    LBOX_RETURN_IF_ERROR(Add(min_uid, result));
+    for (const NewMessage& message : messages_) {
+      uint32_t budget = 1;
+      LBOX_RETURN_IF_ERROR(
+          writer_.Expunge(message.source_uid, message.source_uid, budget).status());
+    }
+    return Finish(result);
+  }
+
+  [[nodiscard]] const std::vector<uint32_t>& uids() const { return uids_; }
+
+ private:
+  Status Add(uint32_t min_uid, SaveResult& result) {
     LBOX_ASSIGN_OR_RETURN(
         result.first_uid,
         AssignUids(std::max({min_uid, writer_.row().next_uid, 1u}), messages_, uids_));
     LBOX_RETURN_IF_ERROR(AddAll());
     txn_.journal.saved = batch_count_;
+    return {};
+  }
+
+  Status Finish(SaveResult& result) {
     LBOX_RETURN_IF_ERROR(writer_.Finish());
     txn_.unchanged = !writer_.changed();
     result.uid_validity = writer_.row().uid_validity;
@@ -119,9 +146,6 @@ class Batch {
     return {};
   }
 
-  [[nodiscard]] const std::vector<uint32_t>& uids() const { return uids_; }
-
- private:
   // In the order of their UIDs, so that all rows are appended.
   Status AddAll() {
     std::vector<size_t> order(messages_.size());
@@ -253,7 +277,8 @@ Result<std::unique_ptr<BodyWriter>> Store::NewBody() {
 }
 
 Result<SaveResult> Store::Save(const Guid& mailbox, uint32_t min_uid,
-                               std::span<NewMessage> messages, std::span<const Change> changes) {
+                               std::span<NewMessage> messages, std::span<const Change> changes,
+                               std::optional<uint64_t> expected_change) {
   StoreImpl& store = StoreImpl::Of(*this);
   LBOX_RETURN_IF_ERROR(CheckMessages(messages));
   LBOX_ASSIGN_OR_RETURN(const auto shared, store.lock->Shared());
@@ -263,7 +288,7 @@ Result<SaveResult> Store::Save(const Guid& mailbox, uint32_t min_uid,
   std::vector<uint32_t> uids;
   const auto work = [&](Txn& txn) -> Status {
     Batch batch(store, txn, messages);
-    LBOX_RETURN_IF_ERROR(batch.Run(mailbox, min_uid, changes, result));
+    LBOX_RETURN_IF_ERROR(batch.Run(mailbox, min_uid, changes, expected_change, result));
     uids = batch.uids();
     return {};
   };
@@ -274,6 +299,30 @@ Result<SaveResult> Store::Save(const Guid& mailbox, uint32_t min_uid,
     return status;
   }
   large.Keep();
+  for (size_t i = 0; i < messages.size(); i++) {
+    messages[i].uid = uids[i];
+  }
+  return result;
+}
+
+Result<SaveResult> Store::Renumber(const Guid& mailbox, uint32_t min_uid,
+                                   std::span<NewMessage> messages) {
+  LBOX_RETURN_IF_ERROR(CheckMessages(messages));
+  for (const NewMessage& message : messages) {
+    if (message.staged != nullptr || message.source_mailbox != mailbox) {
+      return Status(Code::kInvalid, "only messages of the same mailbox can be given new UIDs");
+    }
+  }
+  StoreImpl& store = StoreImpl::Of(*this);
+  SaveResult result;
+  std::vector<uint32_t> uids;
+  const auto work = [&](Txn& txn) -> Status {
+    Batch batch(store, txn, messages);
+    LBOX_RETURN_IF_ERROR(batch.RunRenumber(mailbox, min_uid, result));
+    uids = batch.uids();
+    return {};
+  };
+  LBOX_RETURN_IF_ERROR(store.Write(Purpose::kSave, work));
   for (size_t i = 0; i < messages.size(); i++) {
     messages[i].uid = uids[i];
   }

@@ -126,7 +126,8 @@ struct SaveResult {
 };
 
 struct ApplyResult {
-  uint64_t change = 0;
+  uint64_t before = 0;    // the mailbox's change counter before the first transaction
+  uint64_t change = 0;    // and after the last
   uint64_t expunged = 0;  // messages removed
 };
 
