@@ -158,7 +158,8 @@ OPERATIONS = {
 
 @pytest.fixture(scope="module")
 def machine():
-    server = Server(extra=EXTRA, fsync="always", in_place=SERIES == "2.4")  # for the setting that allows FUSE
+    extra = {series: text + PowercutDisk.settings for series, text in EXTRA.items()}
+    server = Server(extra=extra, fsync="always", in_place=SERIES == "2.4")  # for the setting that allows FUSE
     server.allow_log(r"^(?!.*(Panic: |killed with signal))")  # Dovecot says a lot about its own index files
     with PowercutDisk(server.base + "/home", server.config.mail_uid) as disk:
         try:

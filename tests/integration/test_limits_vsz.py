@@ -8,7 +8,8 @@ import time
 import pytest
 
 from support.beside import DRIVER, delete_index_files, imap, lmtp, message, pop3, until
-from support.server import BUILD, SERIES
+from support.server import SERIES
+from support.tools import fill_store
 
 MESSAGES = int(os.environ.get("LBOX_VSZ_MESSAGES", "200000"))
 BATCH = 5000
@@ -28,23 +29,13 @@ def stopwatch():
     return took
 
 
-def make_store(server, user, mailboxes, each, inbox):
-    """Makes a store with that many messages, as the mail uid; returns its folder."""
-    store = server.mail_root(user) + "/store"
-    for folder in (os.path.dirname(os.path.dirname(store)), os.path.dirname(store)):
-        os.mkdir(folder)
-        os.chown(folder, server.config.mail_uid, server.config.mail_uid)
-    server.run(os.path.join(BUILD, "tests/tools/fill_store"), store, str(mailboxes), str(each), str(inbox), uid=server.config.mail_uid)
-    return store
-
-
 @pytest.mark.skipif(DRIVER != "lbox", reason="the store is lbox's")
 def test_a_store_of_a_million(server_factory):
     """40 mailboxes and an INBOX of a fifth of all messages; the index file stays below 170 MiB throughout."""
     server = server_factory(driver=DRIVER)
     others = 800000 * MESSAGES // 200000
     took = stopwatch()
-    store = make_store(server, "alice", 40, others // 40, MESSAGES)
+    store = fill_store(server, "alice", 40, others // 40, MESSAGES)
     took("fill")
     sizes = {}
 
@@ -93,7 +84,7 @@ def test_a_full_map(server_factory):
     extra = "".join("service %s {\n  vsz_limit = %s\n}\n" % (name, limit) for name, limit in zip(("imap", "lmtp"), FULL[SERIES]))
     server = server_factory(driver=DRIVER, extra={"2.3": extra, "2.4": extra})
     server.allow_log(r"lbox: .*index\.\d+ .*[Rr]aise vsz_limit")
-    make_store(server, "alice", 0, 0, 120000)
+    fill_store(server, "alice", 0, 0, 120000)
     accepted, body = 0, b"Subject: %d\r\n\r\nbody\r\n"
     with imap(server, "alice") as session:
         while True:

@@ -30,7 +30,7 @@ class Rounds:
     """make_disk(path, owner) makes the disk that the homes of all users are on; lag: seconds of flag changes that may be lost."""
 
     def __init__(self, make_disk, seed=0, lag=0.0, **options):
-        extra = {series: text + LIMITS for series, text in EXTRA.items()}
+        extra = {series: text + LIMITS + make_disk.settings for series, text in EXTRA.items()}
         self.server = Server(extra=extra, in_place=SERIES == "2.4", **options)  # for the setting that allows FUSE
         try:
             self.disk = make_disk(self.server.base + "/home", self.server.config.mail_uid)
@@ -53,7 +53,10 @@ class Rounds:
         if kind is not None:
             print(self.server.log_tail())
             self.server.keep = True
-            shutil.copytree(self.disk.path, self.server.base + "/home.kept", ignore=_no_sockets)  # the disk goes
+            try:
+                shutil.copytree(self.disk.path, self.server.base + "/home.kept", ignore=_no_sockets)  # the disk goes
+            except OSError as error:  # it is off
+                print("The disk cannot be kept: %s" % error)
         try:
             self.server.stop()
         finally:

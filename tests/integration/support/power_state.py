@@ -68,12 +68,14 @@ class Row:
 @dataclasses.dataclass
 class Doubt:
     """A command that was not answered: rows that it may have added, and such that it may have removed. whole: the additions are
-    all there or none; moved: of each pair at least one is there."""
+    all there or none; moved: of each pair at least one is there; empties: a mailbox that may have lost all its mail, also what
+    earlier commands in doubt have put there or left there."""
 
     adds: list = dataclasses.field(default_factory=list)
     removes: list = dataclasses.field(default_factory=list)
     whole: bool = True
     moved: bool = False
+    empties: "Mailbox" = None
 
 
 class State:
@@ -132,13 +134,14 @@ class Shown:
     uidls: list = None
 
 
-def observe(server, users, counts_first=True):
+def observe(server, users, counts_first=True, beside=()):
     """({(user, mailbox name): Shown}, texts of what is wrong in itself). counts_first: STATUS has to be right even before a mailbox
-    is opened."""
+    is opened; beside: names of mailboxes that are not looked at."""
     found, said = {}, []
     for user in users:
         with Imap(port=server.imap_port, user=user, password=server.password(user)) as imap:
-            counts = _counts(imap)
+            counts = _counts(imap, beside)
+            said += _finish_deletions(imap, user, {*counts, *beside})
             for name in counts:
                 state = imap.select(name, read_only=True, parameters="(CONDSTORE)")
                 rows = {}
@@ -153,7 +156,7 @@ def observe(server, users, counts_first=True):
                 found[user, name] = Shown(state[b"UIDVALIDITY"], state[b"UIDNEXT"], state[b"HIGHESTMODSEQ"], rows)
                 if list(rows) != sorted(rows) or state[b"EXISTS"] != len(rows):
                     said.append("%s %s: EXISTS %d, %d rows" % (user, name, state[b"EXISTS"], len(rows)))
-            for name, count in (counts if counts_first else _counts(imap)).items():
+            for name, count in (counts if counts_first else _counts(imap, beside)).items():
                 if count != len(found[user, name].rows):
                     said.append("%s %s: STATUS %d, there are %d" % (user, name, count, len(found[user, name].rows)))
         with Pop3(port=server.pop3_port, user=user, password=server.password(user)) as pop3:
@@ -165,13 +168,27 @@ def observe(server, users, counts_first=True):
     return found, said
 
 
-def _counts(imap):
+def _counts(imap, beside):
     """{mailbox name: messages}"""
     counts = {}
     for raw in imap.ok('LIST "" "*" RETURN (STATUS (MESSAGES))').named("STATUS"):
         name, count = re.match(rb'\* STATUS (\S+|"[^"]*") \(MESSAGES (\d+)\)', raw).groups()
         counts[string(name).decode()] = int(count)
-    return counts
+    return {name: count for name, count in counts.items() if name not in beside}
+
+
+def _finish_deletions(imap, user, names):
+    """A mailbox that is listed but has no status was being deleted when the process was killed: deleting it again has to work.
+    Whether it may be gone is for settle() to say."""
+    said = []
+    for raw in imap.ok('LIST "" "*"').named("LIST"):
+        flags, name = re.match(rb'\* LIST \(([^)]*)\) \S+ (\S+|"[^"]*")\r\n', raw).groups()
+        name = string(name).decode()
+        if name not in names and not re.search(rb"(?i)no(select|nexistent)", flags):
+            answer = imap.command("DELETE", '"%s"' % name)
+            if not answer.ok:
+                said.append("%s %s: neither STATUS nor DELETE: %r" % (user, name, answer))
+    return said
 
 
 def settle(found, states, shared, seen, flags_since=float("inf")):
@@ -196,8 +213,9 @@ def settle(found, states, shared, seen, flags_since=float("inf")):
             elif id(row) not in doubtful:
                 said.append("%r is lost" % row)
         state.rows = [row for row in kept if id(row) in there]
+        emptied = [doubt.empties for doubt in state.doubts]
         for doubt in state.doubts:
-            said += _settle_doubt(doubt, there, left, state)
+            said += _settle_doubt(doubt, there, left, state, emptied)
         state.doubts = []
     said += ["%s %s UID %d: %s is there" % (*place, row[0]) for place, row in left.items()]
     return said
@@ -216,7 +234,7 @@ def _take(row, left):
     return True
 
 
-def _settle_doubt(doubt, there, left, state):
+def _settle_doubt(doubt, there, left, state, emptied):
     said = []
     adds = [row for row in doubt.adds if row.mailbox.name is not None]
     added = []
@@ -228,7 +246,7 @@ def _settle_doubt(doubt, there, left, state):
     if doubt.moved:
         said += ["%r and %r: neither is there" % pair for pair in zip(doubt.removes, doubt.adds)
                  if id(pair[0]) not in there and pair[1] not in added
-                 and None not in (pair[0].mailbox.name, pair[1].mailbox.name)]  # deleted since
+                 and not any(row.mailbox.name is None or row.mailbox in emptied for row in pair)]  # deleted since
     state.rows += added
     return said
 

@@ -365,7 +365,7 @@ class ImapWorker(Worker):
         kind = "CREATE" if not own else self.random.choice(("RENAME", "DELETE") if len(own) > 1 else ("CREATE", "RENAME"))
         # Names come back after a mailbox was deleted: UIDVALIDITY has to tell the two apart.
         used = {name for box in self.state.own for name in box.names if box.user == user}
-        free = [name for name in ("own%d-%d" % (id(self.state) % 9973, n) for n in range(9)) if name not in used]
+        free = [name for name in ("own%d-%d" % (id(self.state) % 9973, n) for n in range(9 + len(used))) if name not in used]
         new = self.random.choice(free)
         if kind == "CREATE":
             box = Mailbox(user, new)
@@ -382,7 +382,7 @@ class ImapWorker(Worker):
             self.unselect(imap, box)
             box.names = [old, None]
             # Dovecot expunges what is in a mailbox before it deletes it.
-            self.during(Doubt(removes=[row for row in self.state.rows if row.mailbox is box], whole=False))
+            self.during(Doubt(removes=[row for row in self.state.rows if row.mailbox is box], whole=False, empties=box))
             self.command(imap, "DELETE", old)
             self.state.rows = [row for row in self.state.rows if row.mailbox is not box]
             self.state.own.remove(box)

@@ -24,6 +24,9 @@ PROGRAM = os.path.join(BUILD, "tests", "powercut", "powercut")
 
 class PowercutDisk:
     kinds = KINDS
+    # Of Dovecot. In between a write that makes a file longer and its end, FUSE tells the new size but lets nobody read there by a
+    # map: a process that maps dovecot.index.log as far as it is told may be killed by SIGBUS.
+    settings = "mmap_disable = yes\n"
 
     def __init__(self, path, owner):
         private_mounts()
@@ -89,6 +92,7 @@ class Ext4Disk:
     gone. Raises OSError where the machine does not let one."""
 
     kinds = ("shutdown",)
+    settings = ""
     _IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32), linux/fs/ext4/ext4.h
     _NOLOGFLUSH = 2
 
