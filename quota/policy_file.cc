@@ -349,12 +349,25 @@ std::vector<std::string_view> NamesOf(const PolicyField<T> (&fields)[N]) {
   return names;
 }
 
+// Each is moved once: they are large.
 template <typename T>
 void SortByName(std::vector<T>& values) {
   const auto before = [](const T& a, const T& b) { return a.name < b.name; };
-  if (!std::is_sorted(values.begin(), values.end(), before)) {
-    std::sort(values.begin(), values.end(), before);
+  if (std::is_sorted(values.begin(), values.end(), before)) {
+    return;
   }
+  std::vector<T*> order;
+  order.reserve(values.size());
+  for (T& value : values) {
+    order.push_back(&value);
+  }
+  std::sort(order.begin(), order.end(), [&](const T* a, const T* b) { return before(*a, *b); });
+  std::vector<T> sorted;
+  sorted.reserve(values.size());
+  for (T* const value : order) {
+    sorted.push_back(std::move(*value));
+  }
+  values = std::move(sorted);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace hosting {
 namespace {
 
 constexpr std::string_view kMagic = "hostpol\n";
-constexpr size_t kHeader = kSnapshotHeader, kHashed = 32;
+constexpr size_t kHeader = kSnapshotHeader, kGeneration = 16, kHashed = 32;
 
 void Put(std::string& to, uint64_t value, size_t bytes) {
   for (size_t i = 0; i < bytes; ++i) {
@@ -329,13 +329,20 @@ std::string EncodeSnapshot(const PolicySnapshot& snapshot) {
   bytes.reserve(kHeader + size);
   Put(bytes, kSnapshotFormat, 4);
   Put(bytes, 0, 4);
-  Put(bytes, snapshot.generation, 8);
+  Put(bytes, 0, 8);
   Put(bytes, size, 8);
   bytes.resize(kHeader + size);
   message.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(bytes.data()) + kHeader);
-  std::string checksum;
-  Put(checksum, Checksum(bytes, std::string_view(bytes).substr(kHeader)), 8);
-  bytes.replace(kHashed, checksum.size(), checksum);
+  return WithGeneration(std::move(bytes), snapshot.generation);
+}
+
+std::string WithGeneration(std::string bytes, uint64_t generation) {
+  std::string number;
+  Put(number, generation, 8);
+  bytes.replace(kGeneration, number.size(), number);
+  number.clear();
+  Put(number, Checksum(bytes, std::string_view(bytes).substr(kHeader)), 8);
+  bytes.replace(kHashed, number.size(), number);
   return bytes;
 }
 
@@ -349,7 +356,7 @@ Result<SnapshotHeader> DecodeSnapshotHeader(std::string_view bytes) {
                                           ", this program knows " +
                                           std::to_string(kSnapshotFormat));
   }
-  return SnapshotHeader{Get(bytes, 16, 8), Get(bytes, kHashed, 8)};
+  return SnapshotHeader{Get(bytes, kGeneration, 8), Get(bytes, kHashed, 8)};
 }
 
 Result<PolicySnapshot> DecodeSnapshot(std::string_view bytes) {

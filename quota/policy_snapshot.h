@@ -39,6 +39,8 @@ struct SnapshotHeader {
 };
 
 std::string EncodeSnapshot(const PolicySnapshot& snapshot);
+// What EncodeSnapshot would give with another generation, made from what it gave.
+std::string WithGeneration(std::string bytes, uint64_t generation);
 // Every field as it was encoded. Does not trust the bytes beyond the checksum.
 Result<PolicySnapshot> DecodeSnapshot(std::string_view bytes);
 // Of the first kSnapshotHeader bytes or more; the body is not looked at.

@@ -85,7 +85,8 @@ void PolicySource::KeepSnapshot(PolicySnapshot& snapshot, Outcome& outcome) {
     return;
   }
   snapshot.generation = std::max(snapshot.generation, current_->snapshot.generation) + 1;
-  const Status written = WriteSnapshot(options_.snapshot_path, snapshot);
+  const Status written = WriteSnapshotBytes(options_.snapshot_path,
+                                            WithGeneration(std::move(bytes), snapshot.generation));
   if (!written.ok()) {
     outcome.errors.push_back("cannot keep the policy for a restart: " + written.message());
   }

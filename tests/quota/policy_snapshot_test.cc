@@ -153,6 +153,9 @@ TEST(PolicySnapshot, EveryFieldComesBack) {
     ASSERT_TRUE(Same(*decoded, snapshot)) << "seed " << seed;
     ASSERT_EQ(EncodeSnapshot(*decoded), bytes);
     ASSERT_EQ(DecodeSnapshotHeader(bytes)->generation, snapshot.generation);
+    PolicySnapshot later = snapshot;
+    ++later.generation;
+    ASSERT_EQ(WithGeneration(bytes, later.generation), EncodeSnapshot(later));
   }
 }
 
