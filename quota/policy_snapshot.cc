@@ -40,7 +40,7 @@ template <typename List, typename Values>
 void AddAll(List* list, const Values& values) {
   list->Reserve(static_cast<int>(std::size(values)));
   for (const auto& value : values) {
-    list->Add()->assign(value);
+    *list->Add() = value;
   }
 }
 

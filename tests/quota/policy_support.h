@@ -26,6 +26,68 @@ inline PolicyNames TestNames() {
           }};
 }
 
+// A policy that has every key.
+inline constexpr const char* kFullPolicy = R"([service]
+mail_uids = [5000, "www-data"]
+admin_uids = ["vmail"]
+web_uids = [1]
+recount_uids = [2]
+mail_connections = 1000
+other_connections = 8
+enforce = true
+unavailable = "tempfail"
+over_limit_reply = 452
+mail_stale_after = "5 min"
+recount_interval = "1 day"
+web_exclude = ["/var/vmail"]
+[package.gold]
+limit = "10G"
+mailbox_limit = "2G"
+message_limit = 100000
+grace = "10M"
+over_limit = "bill"
+hard_limit = "12G"
+overage = { price = "20.00", currency = "ZAR", per = "1G", basis = "peak", rounding = "up" }
+enforce = true
+imap = "allow"
+pop3 = "warn"
+managesieve = "allow"
+submission = "deny"
+smtp = "allow"
+pop3_retention = { days = 14, from = "retrieval" }
+warn_percent = [80, 90, 100]
+web_interval = "6 hours"
+[package.free]
+[account."example.com"]
+package = "gold"
+domains = ["example.com", "example.net"]
+users = ["ann@example.org"]
+web_roots = ["/srv/www/example.com", "/srv/www/example.net"]
+web_exclude = ["/srv/www/example.com/cache"]
+external = { databases = { stale_after = "2 days" }, other = {} }
+time_zone = "Africa/Johannesburg"
+uid = 1001
+limit = "11G"
+extra_space = "1G"
+mailbox_limit = "3G"
+enforce = false
+imap = "warn"
+pop3 = "deny"
+managesieve = "allow"
+submission = "allow"
+smtp = "warn"
+[account."example.com".user."log@example.com"]
+imap = "deny"
+pop3 = "allow"
+managesieve = "deny"
+submission = "deny"
+smtp = "deny"
+mailbox_limit = "none"
+[account.b]
+package = "free"
+domains = ["b.example"]
+)";
+
 class TemporaryFolder {
  public:
   TemporaryFolder() {
