@@ -18,9 +18,9 @@ namespace hosting {
 
 // Bounds of a walk that the meter's administrator may change.
 struct WebBounds {
-  uint32_t depth = 512;
-  uint64_t entries = 100'000'000;
-  std::chrono::seconds time{2 * 3600};
+  uint32_t depth = WebWalkOptions().max_depth;
+  uint64_t entries = WebWalkOptions().max_entries;
+  std::chrono::seconds time = WebWalkOptions().max_time;
   size_t links = 2'000'000;  // files with several names, of an account; 32 to 64 bytes each
 };
 

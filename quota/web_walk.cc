@@ -144,8 +144,7 @@ void WebWalk::Advance() {
   } else if (pending_.size() > levels_.back().first_pending) {
     Descend();
   } else {
-    levels_.pop_back();
-    first_open_ = std::min(first_open_, std::max<size_t>(levels_.size(), 1));
+    Leave();
   }
 }
 
@@ -222,10 +221,6 @@ void WebWalk::Postpone(const char* name, uint64_t inode) {
 }
 
 void WebWalk::Descend() {
-  if (!levels_.back().fd.valid() && !Reopen()) {
-    pending_.resize(levels_.back().first_pending);
-    return;
-  }
   const Pending next = std::move(pending_.back());
   pending_.pop_back();
   pending_bytes_ -= sizeof(Pending) + next.name.size();
@@ -279,32 +274,27 @@ void WebWalk::CloseFarAbove() {
   }
 }
 
-bool WebWalk::Reopen() {
-  Descriptor fd;
-  int error = 0;
-  int at = levels_[0].fd.get();
-  for (size_t i = 1; i < levels_.size() && error == 0; ++i) {
-    Descriptor next;
-    // Only looked up in from now on: its own names have been read.
-    error = OpenBelow(at, levels_[i].name.c_str(), OpenFor::kPassing, &next);
-    fd = std::move(next);
-    at = fd.get();
+void WebWalk::Leave() {
+  const Level left = std::move(levels_.back());
+  levels_.pop_back();
+  first_open_ = std::min(first_open_, std::max<size_t>(levels_.size(), 1));
+  if (levels_.empty() || levels_.back().fd.valid()) {
+    return;
   }
+  // Its names have been read; from now on it is only looked up in.
+  Level& above = levels_.back();
   FileFacts facts;
+  int error = OpenBelow(left.fd.get(), "..", OpenFor::kPassing, &above.fd);
   if (error == 0) {
-    error = ReadFacts(fd.get(), "", &facts);
+    error = ReadFacts(above.fd.get(), "", &facts);
   }
-  if (error != 0 && !Gone(error)) {
-    Lost("", error);
-    return false;
+  if (error == 0 && facts.id == above.id) {
+    first_open_ = levels_.size() - 1;
+    return;
   }
-  if (error != 0 || facts.id != levels_.back().id) {
-    Problem("", "was moved or removed while it was counted");
-    return false;
-  }
-  levels_.back().fd = std::move(fd);
-  first_open_ = std::min(first_open_, levels_.size() - 1);
-  return true;
+  // Where the levels above are now, nobody knows.
+  Problem(left.name, error != 0 ? Reason(error) : "was moved while it was counted");
+  stopped_ = true;
 }
 
 std::string WebWalk::PathOf(std::string_view name) const {

@@ -44,7 +44,7 @@ struct WebWalkOptions {
   const RootIndex* roots = nullptr;
   std::string account;  // whose root this is, for `roots`
 
-  uint32_t max_depth = 512;                 // of directories below the root
+  uint32_t max_depth = 2048;                // of directories below the root; no path is longer
   uint64_t max_entries = 100'000'000;       // names
   std::chrono::seconds max_time{2 * 3600};  // from the first step to the last
   size_t max_pending = 64 << 20;            // bytes for names of directories still to come
@@ -77,7 +77,8 @@ class WebWalk {
   [[nodiscard]] bool done() const { return state_ == State::kDone; }
   [[nodiscard]] const WebWalkResult& result() const { return result_; }
   [[nodiscard]] const std::string& root() const { return root_; }
-  [[nodiscard]] uint64_t entries() const { return entries_; }  // looked at so far
+  [[nodiscard]] uint64_t entries() const { return entries_; }     // looked at so far
+  [[nodiscard]] std::string Where() const { return PathOf(""); }  // the directory that it is in
 
  private:
   enum class State { kNew, kWalking, kDone };
@@ -110,7 +111,8 @@ class WebWalk {
   void Descend();
   void Enter(Descriptor fd, const FileFacts& facts, std::string name);
   void CloseFarAbove();
-  bool Reopen();  // the deepest level
+  // Up again. A level whose descriptor was closed is found as the one above, if it still is that.
+  void Leave();
   // Whether a directory that was just opened does not count.
   bool LeftOut(const Descriptor& fd, const FileFacts& facts, const std::string& name);
   void CheckRootStillThere();
