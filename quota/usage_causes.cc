@@ -1,0 +1,60 @@
+#include "quota/usage_causes.h"
+
+#include "quota/billing_calendar.h"
+#include "quota/bytes.h"
+#include "storage/status_macros.h"
+#include "usage.pb.h"
+
+namespace hosting {
+namespace {
+
+constexpr uint64_t kMost = 1ULL << 60;  // of one report
+
+std::string Key(const std::string& account, const std::string& time_zone, int64_t now) {
+  return "cause/" + account + '\0' + TimeZone::Of(time_zone).DayOf(now).Month();
+}
+
+}  // namespace
+
+Result<MonthCauses> CausesOf(Ledger& ledger, const std::string& account,
+                             const std::string& time_zone, int64_t now) {
+  MonthCauses sums;
+  const auto value = ledger.GetValue(Key(account, time_zone, now));
+  if (!value.ok()) {
+    return value.status().code() == Code::kNotFound ? Result<MonthCauses>(sums)
+                                                    : Result<MonthCauses>(value.status());
+  }
+  ByteReader in(*value);
+  for (uint64_t* sum : {&sums.delivered, &sums.saved, &sums.removed_pop3, &sums.removed_imap,
+                        &sums.removed_retention, &sums.refused}) {
+    *sum = in.Number<uint64_t>();
+  }
+  return sums;
+}
+
+Status AddCauses(Ledger& ledger, const std::string& account, const std::string& time_zone,
+                 int64_t now, const wire::Cause& cause) {
+  const uint64_t more[] = {cause.delivered(),         cause.saved(),
+                           cause.removed_pop3(),      cause.removed_imap(),
+                           cause.removed_retention(), cause.refused()};
+  bool any = false;
+  for (const uint64_t amount : more) {
+    any = any || amount != 0;
+    if (amount > kMost) {
+      return {};  // no figure
+    }
+  }
+  if (!any) {
+    return {};
+  }
+  LBOX_ASSIGN_OR_RETURN(MonthCauses sums, CausesOf(ledger, account, time_zone, now));
+  ByteWriter out;
+  size_t i = 0;
+  for (const uint64_t sum : {sums.delivered, sums.saved, sums.removed_pop3, sums.removed_imap,
+                             sums.removed_retention, sums.refused}) {
+    out.Number<uint64_t>(sum + more[i++]);
+  }
+  return ledger.PutValue(Key(account, time_zone, now), out.bytes());
+}
+
+}  // namespace hosting
