@@ -14,23 +14,17 @@
 
 #include "quota/ledger.h"
 #include "quota/policy.h"
+#include "quota/policy_source.h"
 #include "quota/usage_pages.h"
 
 namespace hosting {
-
-// A policy and the look-ups in it.
-struct LoadedPolicy {
-  explicit LoadedPolicy(Policy loaded) : policy(std::move(loaded)), index(policy) {}
-  const Policy policy;
-  const PolicyIndex index;
-};
 
 class UsageAccounts {
  public:
   UsageAccounts(Ledger& ledger, std::shared_ptr<const LoadedPolicy> policy)
       : ledger_(ledger), policy_(std::move(policy)) {}
 
-  [[nodiscard]] const Policy& policy() const { return policy_->policy; }
+  [[nodiscard]] const Policy& policy() const { return policy_->snapshot.policy; }
   [[nodiscard]] const PolicyIndex& index() const { return policy_->index; }
   // Another policy; all pages follow.
   Status SetPolicy(std::shared_ptr<const LoadedPolicy> policy);

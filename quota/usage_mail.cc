@@ -270,7 +270,11 @@ Result<UsageMail::Outcome> UsageMail::Take(const std::string& user, const std::s
 
 Status UsageMail::Recount(const std::string& user, const std::string& account) {
   const auto row = ledger_.Get(MailId(user, account));
-  return row.ok() ? Flag(user, account, *row, Urgency::kLost) : row.status();
+  if (!row.ok()) {
+    return row.status();
+  }
+  recounts_.Add(user, Urgency::kLost, clock_.boot_ms(), true);
+  return Flag(user, account, *row, Urgency::kLost);
 }
 
 void UsageMail::Counted(const std::string& user, bool ok) {

@@ -67,7 +67,7 @@ class UsageMail {
   Result<Outcome> Take(const std::string& user, const std::string& account,
                        const wire::Report& report, const Claim& claim);
 
-  // Marks a row for a recount. kNotFound: there is none.
+  // Marks a row for a recount, each message's size included. kNotFound: there is none.
   Status Recount(const std::string& user, const std::string& account);
   void Counted(const std::string& user, bool ok);
   // The user is no more.

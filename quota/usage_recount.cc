@@ -14,9 +14,10 @@ void RecountQueue::Wait(const std::string& user, Entry& entry) {
   due_[static_cast<size_t>(entry.urgency)].emplace(entry.due_ms, user);
 }
 
-void RecountQueue::Add(const std::string& user, Urgency urgency, int64_t now_ms) {
+void RecountQueue::Add(const std::string& user, Urgency urgency, int64_t now_ms, bool force) {
   const auto [at, added] = entries_.try_emplace(user);
   Entry& entry = at->second;
+  entry.force = entry.force || force;
   if (added) {
     entry.urgency = urgency;
     entry.due_ms = now_ms;
@@ -49,7 +50,7 @@ void RecountQueue::Settle(const std::string& user) {
   }
 }
 
-std::optional<std::string> RecountQueue::Take(int64_t now_ms) {
+std::optional<RecountQueue::Job> RecountQueue::Take(int64_t now_ms) {
   for (Due& due : due_) {
     if (!due.empty() && due.begin()->first <= now_ms) {
       const std::string user = due.begin()->second;
@@ -58,7 +59,7 @@ std::optional<std::string> RecountQueue::Take(int64_t now_ms) {
       entry.counting = true;
       entry.again = false;
       ++counting_;
-      return user;
+      return Job{user, entry.force};
     }
   }
   return std::nullopt;

@@ -25,14 +25,18 @@ class RecountQueue {
     kRegular,  // the interval has passed
   };
   enum class Answer : uint8_t { kDone, kTryAgain };
+  struct Job {
+    std::string user;
+    bool force = false;  // each message's size is looked up again
+  };
 
   // Puts a user in, or raises the urgency. One that is being counted will be counted again.
-  void Add(const std::string& user, Urgency urgency, int64_t now_ms);
+  void Add(const std::string& user, Urgency urgency, int64_t now_ms, bool force = false);
   void Remove(const std::string& user);
   // A count of the user has come: nobody has to count any more, but whoever does may still answer.
   void Settle(const std::string& user);
   // Whom to count now: is being counted from then on.
-  std::optional<std::string> Take(int64_t now_ms);
+  std::optional<Job> Take(int64_t now_ms);
   void Answered(const std::string& user, Answer answer, int64_t now_ms);
   // The counting process has gone: all that it was counting wait again.
   void Lost(int64_t now_ms);
@@ -51,6 +55,7 @@ class RecountQueue {
     Urgency urgency = Urgency::kRegular;
     bool counting = false;
     bool again = false;  // something happened since it was taken
+    bool force = false;
     int64_t due_ms = 0;
     int64_t delay_ms = 0;
   };

@@ -68,15 +68,15 @@ void RecountLink::Pump(int64_t now_ms) {
     return Drop(now_ms, "no answer about " + Printable(counting_.front()));
   }
   while (socket_.valid() && counting_.size() < kMostCounting) {
-    const auto user = service_.TakeRecount();
-    if (!user) {
+    const auto job = service_.TakeRecount();
+    if (!job) {
       break;
     }
     if (counting_.empty()) {
       heard_ms_ = now_ms;
     }
-    counting_.push_back(*user);
-    output_ += *user + "\n";
+    counting_.push_back(job->user);
+    output_ += job->user + (job->force ? "\tforce\n" : "\n");
   }
   Send();
 }

@@ -1,10 +1,11 @@
 // RecountLink: the connection to hosting-recount.
 //
-// Purpose: hands it users, a line each ("user\n"), a few at a time, and takes its answers
-// ("user\tOK\n", UNKNOWN or TEMPFAIL). Ownership: of UsageServer, whose epoll descriptor it joins.
-// Process rules: never blocks. Failure modes: the process may be away or die at any time: it is
-// connected to again after a pause, and whom it was counting first has to wait, lest one user keep
-// all others from being counted. Crash rule: none; the ledger says who waits.
+// Purpose: hands it users, a line each ("user\n", or "user\tforce\n" to have each message's size
+// looked up again), a few at a time, and takes its answers ("user\tOK\n", UNKNOWN or TEMPFAIL).
+// Ownership: of UsageServer, whose epoll descriptor it joins. Process rules: never blocks. Failure
+// modes: the process may be away or die at any time: it is connected to again after a pause, and
+// whom it was counting first has to wait, lest one user keep all others from being counted. Crash
+// rule: none; the ledger says who waits.
 #pragma once
 
 #include <cstdint>

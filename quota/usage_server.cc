@@ -71,7 +71,7 @@ Status UsageServer::Open() {
   service.status = [this] { return "connections: " + std::to_string(connections_.size()) + "\n"; };
   auto policy = options_.policy(true, nullptr);
   if (policy == nullptr) {
-    policy = std::make_shared<const LoadedPolicy>(Policy());
+    policy = std::make_shared<const LoadedPolicy>(PolicySnapshot());
   }
   service_ = std::make_unique<UsageService>(*ledger_, std::move(policy), std::move(service));
   LBOX_RETURN_IF_ERROR(service_->Start());
@@ -127,7 +127,7 @@ void UsageServer::Accept() {
         }
         break;
       }
-      Adopt(std::move(socket));
+      Take(std::move(socket), false);
     }
   }
 }
@@ -140,24 +140,34 @@ size_t UsageServer::Limit(uint32_t uid) const {
              : service.other_connections;
 }
 
-void UsageServer::Adopt(Descriptor connection) {
+void UsageServer::Take(Descriptor connection, bool adopted) {
+  if (!TryTake(std::move(connection), adopted) && adopted && options_.adopted_closed) {
+    options_.adopted_closed();
+  }
+}
+
+bool UsageServer::TryTake(Descriptor connection, bool adopted) {
   struct ucred peer {};
   socklen_t size = sizeof peer;
   const int flags = fcntl(connection.get(), F_GETFL);
   if (getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || flags < 0 ||
       fcntl(connection.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return LogSometimes(LogLevel::kError, Status::FromErrno("getsockopt()", errno).message());
+    LogSometimes(LogLevel::kError, Status::FromErrno("getsockopt()", errno).message());
+    return false;
   }
-  if (by_uid_[peer.uid] >= Limit(peer.uid)) {
-    return LogSometimes(LogLevel::kWarning, "uid " + std::to_string(peer.uid) + " has " +
-                                                std::to_string(by_uid_[peer.uid]) +
-                                                " connections: no more are taken");
+  const auto has = by_uid_.find(peer.uid);
+  if (has != by_uid_.end() && has->second >= Limit(peer.uid)) {
+    LogSometimes(LogLevel::kWarning, "uid " + std::to_string(peer.uid) + " has " +
+                                         std::to_string(has->second) +
+                                         " connections: no more are taken");
+    return false;
   }
   const SessionId id = next_id_++;
   ++by_uid_[peer.uid];
   Watch(connection.get(), id, EPOLLIN, false);
-  connections_.try_emplace(id, std::move(connection), peer.uid, Now());
+  connections_.try_emplace(id, std::move(connection), peer.uid, adopted, Now());
   service_->Connected(id, peer.uid);
+  return true;
 }
 
 void UsageServer::Close(SessionId id) {
@@ -168,9 +178,13 @@ void UsageServer::Close(SessionId id) {
   if (--by_uid_[at->second.uid] == 0) {
     by_uid_.erase(at->second.uid);
   }
+  const bool adopted = at->second.adopted;
   more_.erase(id);
   connections_.erase(at);  // closing takes it from the epoll descriptor
   service_->Disconnected(id);
+  if (adopted && options_.adopted_closed) {
+    options_.adopted_closed();
+  }
 }
 
 void UsageServer::Read(SessionId id, Connection& connection) {

@@ -40,6 +40,7 @@ class UsageServer {
     UsageMail::Clock clock;
     std::string boot_id;
     UsageLog log;
+    std::function<void()> adopted_closed;  // for each connection that Adopt took, at its end
   };
 
   // Opens or makes what the state folder holds; the folder itself must exist.
@@ -51,7 +52,7 @@ class UsageServer {
   // Once a second.
   void Tick();
   // Takes over a connected socket, or one that listens.
-  void Adopt(Descriptor connection);
+  void Adopt(Descriptor connection) { Take(std::move(connection), true); }
   Status Listen(Descriptor listener);
   // Reads the policy again, whether or not it has changed.
   std::string Reload();
@@ -61,10 +62,11 @@ class UsageServer {
 
  private:
   struct Connection {
-    Connection(Descriptor socket, uint32_t peer, int64_t now)
-        : stream(std::move(socket), false), uid(peer), since_ms(now) {}
+    Connection(Descriptor socket, uint32_t peer, bool taken_over, int64_t now)
+        : stream(std::move(socket), false), uid(peer), adopted(taken_over), since_ms(now) {}
     FrameStream stream;
     uint32_t uid;
+    bool adopted;
     int64_t since_ms;
     int64_t half_since_ms = 0;    // 0: no frame is half there
     int64_t unsent_since_ms = 0;  // 0: nothing waits for the peer to read
@@ -77,6 +79,8 @@ class UsageServer {
   Status MakeSpool();
   void Watch(int fd, uint64_t token, uint32_t events, bool change);
   void Accept();
+  void Take(Descriptor connection, bool adopted);
+  bool TryTake(Descriptor connection, bool adopted);
   void Read(SessionId id, Connection& connection);
   void Write(SessionId id, Connection& connection);
   void Close(SessionId id);

@@ -69,7 +69,9 @@ class UsageService {
   std::vector<Outgoing> TakeOutgoing();
 
   // Of the link to hosting-recount.
-  std::optional<std::string> TakeRecount() { return recounts_.Take(options_.clock.boot_ms()); }
+  std::optional<RecountQueue::Job> TakeRecount() {
+    return recounts_.Take(options_.clock.boot_ms());
+  }
   enum class Counted { kOk, kUnknownUser, kTryAgain };
   void RecountAnswered(const std::string& user, Counted counted);
   void RecountLost() { recounts_.Lost(options_.clock.boot_ms()); }

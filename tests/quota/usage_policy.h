@@ -1,6 +1,7 @@
 // A policy made in code, for tests of the usage service.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -57,7 +58,9 @@ inline Policy TestPolicy(int accounts = 4) {
 }
 
 inline std::shared_ptr<const LoadedPolicy> Loaded(Policy policy) {
-  return std::make_shared<const LoadedPolicy>(std::move(policy));
+  PolicySnapshot snapshot;
+  snapshot.policy = std::move(policy);
+  return std::make_shared<const LoadedPolicy>(std::move(snapshot));
 }
 
 }  // namespace hosting

@@ -1,0 +1,276 @@
+// hosting-usage: the usage service as a service of Dovecot's (docs/ledger.md).
+//
+// Purpose: UsageServer, run by Dovecot's event loop, with connections accepted by its listeners and
+// the policy read from the file. Processes: one (process_limit = 1), unprivileged: the state folder
+// is made, if need be, before root is given up. Failure modes: exits with a line in the log when
+// ledger or folder cannot be had; a policy that cannot be read leaves the last good one in force.
+// Crash rule: UsageServer's.
+//
+//   hosting-usage [--policy FILE] [--state-dir DIR] [--recount-socket PATH] [--policy-owner UID]
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// Before netdb.h, which makes TRY_AGAIN a macro.
+#include "quota/policy_source.h"
+#include "quota/usage_server.h"
+
+#include "plugin/dovecot.h"
+#include "plugin/hosting-defaults.h"
+
+extern "C" {
+#include "lib-signals.h"
+#include "master-service.h"
+#include "restrict-access.h"
+}
+
+namespace {
+
+constexpr char kStateFolder[] = "/var/lib/dovecot/hosting";
+constexpr unsigned kTickMs = 1000;
+constexpr int kOpenTries = 100;  // of 100 ms: while the process before this one ends
+
+struct Arguments {
+  std::string policy = HOSTING_DEFAULT_POLICY_FILE;
+  std::string state_folder = kStateFolder;
+  std::string recount_socket;
+  uint32_t policy_owner = 0;
+};
+
+struct Program {
+  std::unique_ptr<hosting::PolicySource> source;
+  std::unique_ptr<hosting::UsageServer> server;
+  struct io* io = nullptr;
+  struct timeout* tick = nullptr;
+};
+
+Program* program = nullptr;
+
+int64_t boot_ms() {
+  struct timespec now {};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
+}
+
+std::string boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(file, id);
+  return id;
+}
+
+void log_line(hosting::LogLevel level, const std::string& text) {
+  switch (level) {
+    case hosting::LogLevel::kError:
+      i_error("%s", text.c_str());
+      break;
+    case hosting::LogLevel::kWarning:
+      i_warning("%s", text.c_str());
+      break;
+    case hosting::LogLevel::kInfo:
+      i_info("%s", text.c_str());
+      break;
+  }
+}
+
+Arguments parse_arguments(int argc, char** argv) {
+  Arguments arguments;
+  std::string owner;
+  const std::map<std::string, std::string*> known = {
+      {"--policy", &arguments.policy},
+      {"--state-dir", &arguments.state_folder},
+      {"--recount-socket", &arguments.recount_socket},
+      {"--policy-owner", &owner},
+  };
+  for (int i = 1; i < argc; i += 2) {
+    const auto at = known.find(argv[i]);
+    if (at == known.end() || i + 1 == argc) {
+      i_fatal(
+          "hosting-usage [--policy FILE] [--state-dir DIR] [--recount-socket PATH] "
+          "[--policy-owner UID]: \"%s\" is not among these, or lacks its value",
+          argv[i]);
+    }
+    *at->second = argv[i + 1];
+  }
+  if (!owner.empty()) {
+    arguments.policy_owner = static_cast<uint32_t>(std::stoul(owner));
+  }
+  return arguments;
+}
+
+// While still root: the folder, for the uid that the service's settings name. Others may pass
+// through it, to the spool.
+void make_state_folder(const std::string& path) {
+  struct restrict_access_settings access;
+  restrict_access_get_env(&access);
+  if (geteuid() != 0 || mkdir(path.c_str(), 0751) != 0) {
+    return;  // it is there, or what is missing is said when it is used
+  }
+  if (lchown(path.c_str(), access.uid, access.gid) != 0 || chmod(path.c_str(), 0751) != 0) {
+    i_fatal("chown(%s) failed: %m", path.c_str());
+  }
+}
+
+// As many connections as the service's client_limit lets in.
+void raise_descriptor_limit() {
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+// Logs what a look at the policy file gave. What to tell whoever asked for it.
+std::string tell(const hosting::PolicySource::Outcome& outcome) {
+  std::string text;
+  for (const std::string& line : outcome.errors) {
+    i_error("%s", line.c_str());
+    text += line + "\n";
+  }
+  for (const std::string& line : outcome.warnings) {
+    i_warning("%s", line.c_str());
+    text += line + "\n";
+  }
+  if (!outcome.ok()) {
+    const char* kept = outcome.from == hosting::PolicySource::From::kNothing
+                           ? "there is no policy: nothing is limited"
+                           : "the last good policy stays in force";
+    i_error("%s", kept);
+    text += std::string(kept) + "\n";
+  }
+  return text;
+}
+
+hosting::UsageServer::PolicyFeed make_feed(hosting::PolicySource& source) {
+  return
+      [&source, loaded = false](
+          bool always, std::string* text) mutable -> std::shared_ptr<const hosting::LoadedPolicy> {
+        if (!always && !source.Changed()) {
+          return nullptr;
+        }
+        const auto outcome = std::exchange(loaded, true) ? source.Reload() : source.Load();
+        const std::string told = tell(outcome);
+        if (text != nullptr) {
+          *text = told.empty() ? (outcome.changed ? "the policy was read, and has changed\n"
+                                                  : "the policy was read, and is as it was\n")
+                               : told;
+        }
+        return source.current();
+      };
+}
+
+// Bodies of what the event loop calls; an exception is a lack of memory, say, and after that
+// nothing is sure: the process ends, and the next one goes on from the ledger.
+template <typename Work>
+void guarded(const Work& work) noexcept {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    i_fatal("%s", error.what());
+  }
+}
+
+extern "C" void hosting_usage_poll(Program* running) noexcept {
+  guarded([running] { running->server->Poll(); });
+}
+
+extern "C" void hosting_usage_tick(Program* running) noexcept {
+  guarded([running] { running->server->Tick(); });
+}
+
+extern "C" void hosting_usage_connected(struct master_service_connection* conn) noexcept {
+  guarded([conn] {
+    master_service_client_connection_accept(conn);
+    program->server->Adopt(hosting::Descriptor(conn->fd));
+  });
+}
+
+extern "C" void hosting_usage_reload(const siginfo_t*, void*) noexcept {
+  guarded([] { (void)program->server->Reload(); });
+}
+
+std::unique_ptr<hosting::UsageServer> start(const Arguments& arguments,
+                                            hosting::PolicySource& source) {
+  for (int i = 0;; ++i) {
+    hosting::UsageServer::Options options;
+    options.state_folder = arguments.state_folder;
+    options.recount_socket = arguments.recount_socket;
+    options.policy = make_feed(source);
+    options.clock = {[] { return static_cast<int64_t>(time(nullptr)); }, boot_ms};
+    options.boot_id = boot_id();
+    options.log = log_line;
+    options.adopted_closed = [] { master_service_client_connection_destroyed(master_service); };
+    auto server = hosting::UsageServer::Start(std::move(options));
+    if (server.ok()) {
+      return std::move(*server);
+    }
+    if (server.status().code() != lbox::Code::kBusy || i == kOpenTries) {
+      i_fatal("%s", server.status().message().c_str());
+    }
+    usleep(100000);
+  }
+}
+
+void run(const Arguments& arguments) {
+  Program running;
+  hosting::PolicySource::Options options;
+  options.file = arguments.policy;
+  options.snapshot_path = arguments.state_folder + "/policy.snapshot";
+  options.rules.owner = arguments.policy_owner;
+  if (arguments.policy_owner != 0) {
+    // Of a trial or a test, whose folders anyone may have made.
+    options.rules.trusted_folder = arguments.policy.substr(0, arguments.policy.rfind('/'));
+  }
+  running.source = std::make_unique<hosting::PolicySource>(std::move(options));
+  running.server = start(arguments, *running.source);
+  program = &running;
+  running.io = io_add(running.server->fd(), IO_READ, hosting_usage_poll, &running);
+  running.tick = timeout_add(kTickMs, hosting_usage_tick, &running);
+  lib_signals_set_handler(SIGHUP, static_cast<enum libsig_flags>(LIBSIG_FLAGS_SAFE),
+                          hosting_usage_reload, nullptr);
+  master_service_init_finish(master_service);
+
+  master_service_run(master_service, hosting_usage_connected);
+
+  lib_signals_unset_handler(SIGHUP, hosting_usage_reload, nullptr);
+  timeout_remove(&running.tick);
+  io_remove(&running.io);
+  if (const lbox::Status status = running.server->Stop(); !status.ok()) {
+    i_error("%s", status.message().c_str());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char* argv[]) {
+  // The arguments are the service's own; Dovecot's are for programs that read its configuration.
+  int own_argc = 1;
+  char* own_argv[] = {argv[0], nullptr};
+  char** rest = own_argv;
+  master_service = master_service_init(
+      "hosting-usage",
+      static_cast<enum master_service_flags>(
+          MASTER_SERVICE_FLAG_NO_CONFIG_SETTINGS | MASTER_SERVICE_FLAG_DONT_SEND_STATS |
+          MASTER_SERVICE_FLAG_NO_SSL_INIT | MASTER_SERVICE_FLAG_NO_IDLE_DIE),
+      &own_argc, &rest, "");
+  master_service_init_log(master_service);
+  guarded([&] {
+    const Arguments arguments = parse_arguments(argc, argv);
+    make_state_folder(arguments.state_folder);
+    raise_descriptor_limit();
+    restrict_access_by_env(static_cast<enum restrict_access_flags>(0), nullptr);
+    restrict_access_allow_coredumps(TRUE);
+    run(arguments);
+  });
+  master_service_deinit(&master_service);
+  return 0;
+}
