@@ -9,10 +9,10 @@
 
 #include <sys/stat.h>
 
-#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include "quota/descriptor.h"
 
@@ -22,7 +22,10 @@ namespace hosting {
 struct FileId {
   uint64_t device = 0;
   uint64_t inode = 0;
-  friend auto operator<=>(const FileId&, const FileId&) = default;
+  friend bool operator==(const FileId&, const FileId&) = default;
+  friend bool operator<(const FileId& a, const FileId& b) {
+    return std::tie(a.device, a.inode) < std::tie(b.device, b.inode);
+  }
 };
 
 // What a walk asks about a file.

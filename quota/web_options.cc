@@ -71,7 +71,7 @@ Status ReadOption(const std::string& option, const std::string& value, WebOption
   }
   if (option == "--max-seconds") {
     uint32_t seconds = 0;
-    const Status status = ReadNumber<uint32_t>(option, value, 1, 3 * 3600, &seconds);
+    Status status = ReadNumber<uint32_t>(option, value, 1, 3 * 3600, &seconds);
     options->bounds.time = std::chrono::seconds(seconds);
     return status;
   }
