@@ -229,6 +229,31 @@ Status Driver::Copy(int from, uint32_t first, uint32_t last, int to, int times) 
   return {};
 }
 
+Status Driver::Renumber(int box, uint32_t first, uint32_t last) {
+  std::vector<NewMessage> messages;
+  ModelMailbox& mailbox = model[box];
+  for (const auto& [uid, source] : mailbox.messages) {
+    if (uid >= first && uid <= last) {
+      NewMessage& message = messages.emplace_back();
+      message.source_mailbox = MakeGuid(static_cast<uint64_t>(box));
+      message.source_uid = uid;
+      message.guid = source.guid;
+      message.flags = source.flags;
+      message.keywords.assign(source.keywords.begin(), source.keywords.end());
+      message.pop3_uidl = source.uidl;
+    }
+  }
+  LBOX_RETURN_IF_ERROR(
+      store_->Renumber(MakeGuid(static_cast<uint64_t>(box)), 1, messages).status());
+  for (const NewMessage& message : messages) {
+    auto moved = mailbox.messages.extract(message.source_uid);
+    moved.key() = mailbox.next_uid++;
+    mailbox.messages.insert(std::move(moved));
+  }
+  mailbox.change += messages.empty() ? 0 : 1;
+  return {};
+}
+
 Status Driver::Expunge(int box, uint32_t first, uint32_t last) {
   LBOX_RETURN_IF_ERROR(ApplyOne(box, ::lbox::testing::Expunge(first, last)));
   ModelMailbox& from = model[box];

@@ -63,6 +63,8 @@ class Driver {
   Status Uidl(int box, uint32_t uid, const std::string& uidl);
   // `times`: each message so often.
   Status Copy(int from, uint32_t first, uint32_t last, int to, int times = 1);
+  // New UIDs for these.
+  Status Renumber(int box, uint32_t first, uint32_t last);
   Status Expunge(int box, uint32_t first, uint32_t last);
   // Until nothing remains to be done.
   Status Maintain(bool exhaustive);

@@ -116,6 +116,17 @@ TEST_F(RebuildTest, CopiesThatAreGoneAreNotLost) {
   ExpectSame();
 }
 
+TEST_F(RebuildTest, RenumberedMessages) {
+  MustOpen();
+  Must(driver_.CreateBox(1));
+  Must(driver_.Deliver(1, {Mail(1, 200'000), Mail(2), Mail(3)}));
+  Must(driver_.Renumber(1, 1, 2));
+  LoseAndRebuild({});
+  ExpectSame();
+  Must(driver_.Maintain(true));
+  ExpectSound();
+}
+
 TEST_F(RebuildTest, AfterTheIndexHasShrunk) {
   MustOpen();
   Must(driver_.CreateBox(1));

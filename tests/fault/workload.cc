@@ -153,6 +153,7 @@ Recording RecordEverything(const std::string& folder) {
   script.Do("POP3 UIDL", [](Driver& d) { return d.Uidl(1, 2, "uidl-2"); });
   script.Do("copy", [](Driver& d) { return d.Copy(1, 1, 3, 2); });
   script.Do("copy within", [](Driver& d) { return d.Copy(2, 2, 3, 2); });
+  script.Do("new UIDs", [](Driver& d) { return d.Renumber(1, 1, 2); });
   script.Do("move: copy", [](Driver& d) { return d.Copy(2, 6, 6, 1); });
   script.Do("move: expunge", [](Driver& d) { return d.Expunge(2, 6, 6); });
   script.Do("rename", [](Driver& d) { return d.RenameBox(2, "Archive/2"); });
@@ -214,6 +215,7 @@ Status RandomStep(Driver& d, std::mt19937_64& dice) {
     case 8:
       return d.Expunge(box, first, last);
     case 9:
+      return below(2) == 0 ? d.Renumber(box, first, last) : d.Copy(box, first, last, pick());
     case 10:
       return d.Copy(box, first, last, pick());
     default: {

@@ -53,6 +53,61 @@ TEST_F(StoreTest, SavedMessageComesBackByteForByte) {
   EXPECT_EQ(message->guid, MakeGuid(std::hash<std::string>()(text)));
 }
 
+TEST_F(StoreTest, SavesOnlyWhenTheMailboxIsAsExpected) {
+  ASSERT_TRUE(SaveText(*store_, box_, Noise(200'000, 1)).ok());
+  const uint64_t change = store_->GetMailbox(box_)->change;
+  ASSERT_TRUE(SaveText(*store_, box_, "between").ok());
+
+  const auto staged = Stage(*store_, Noise(200'000, 2));  // large: in a file
+  ASSERT_TRUE(staged.ok());
+  NewMessage message;
+  message.staged = staged->get();
+  const Change removal = Expunge(1, 1);
+  EXPECT_EQ(store_->Save(box_, 1, {&message, 1}, {&removal, 1}, change).status().code(),
+            Code::kAborted);
+  EXPECT_EQ(Uids(box_), (std::vector<uint32_t>{1, 2}));
+  EXPECT_EQ(store_->GetMailbox(box_)->change, change + 1);
+
+  const auto saved = store_->Save(box_, 1, {&message, 1}, {&removal, 1}, change + 1);
+  ASSERT_TRUE(saved.ok()) << saved.status().message();
+  EXPECT_EQ(Uids(box_), (std::vector<uint32_t>{2, 3}));
+  EXPECT_EQ(LoadText(*store_, box_, 3).value(), Noise(200'000, 2));
+}
+
+TEST_F(StoreTest, ApplyTellsWhatItBeganWith) {
+  ASSERT_TRUE(SaveText(*store_, box_, "one").ok());
+  const uint64_t change = store_->GetMailbox(box_)->change;
+  const Change flags = AddFlags(1, 1, 8);
+  const auto applied = store_->Apply(box_, {&flags, 1});
+  ASSERT_TRUE(applied.ok());
+  EXPECT_EQ(applied->before, change);
+  EXPECT_EQ(applied->change, change + 1);
+}
+
+TEST_F(StoreTest, RenumberedMessagesAreThereOnce) {
+  for (const size_t size : {100u, 200'000u, 300u}) {
+    ASSERT_TRUE(SaveText(*store_, box_, Noise(size, size)).ok());
+  }
+  const Message before = *store_->Lookup(box_, 2);
+  std::vector<NewMessage> messages(2);
+  for (uint32_t i = 0; i < 2; i++) {
+    messages[i].source_mailbox = box_;
+    messages[i].source_uid = i + 1;
+    messages[i].guid = store_->Lookup(box_, i + 1)->guid;
+  }
+  const auto status = store_->GetStatus();
+  ASSERT_TRUE(store_->Renumber(box_, 10, messages).ok());
+  EXPECT_EQ(messages[1].uid, 11u);
+  EXPECT_EQ(Uids(box_), (std::vector<uint32_t>{3, 10, 11}));
+  EXPECT_EQ(LoadText(*store_, box_, 11).value(), Noise(200'000, 200'000));
+  EXPECT_EQ(store_->Lookup(box_, 11)->guid, before.guid);
+  EXPECT_EQ(store_->GetStatus()->stored_bytes, status->stored_bytes);
+  EXPECT_EQ(*store_->References(box_, 11), 1u);
+
+  messages[0].source_mailbox = MustCreate(*store_, 2);
+  EXPECT_EQ(store_->Renumber(box_, 1, messages).status().code(), Code::kInvalid);
+}
+
 TEST_F(StoreTest, BodiesOfAllSizes) {
   std::vector<std::string> texts;
   for (size_t size : {0u, 1u, 100u, 5000u, 40000u, 130000u, 140000u, 300000u, 2000000u}) {
