@@ -25,8 +25,8 @@ struct lbox_admin_status {
 
 /* One thing that verifying found wrong. */
 struct lbox_admin_finding {
-  const char* kind; /* "index", "counts", "message", "dead space", "unreadable": docs/operations.md;
-                       "dovecot index", "mailbox list" */
+  const char* kind; /* "index", "counts", "message", "dead space", "unreadable", "spare", "orphan",
+                       "dovecot index", "mailbox list": docs/operations.md */
   const char* mailbox; /* "" when it is not about one */
   const char* guid;    /* of the message, hex; "" */
   uint32_t uid;        /* 0: none */
@@ -45,7 +45,7 @@ struct lbox_admin_result {
   const char* path; /* of the store; valid as long as the storage */
   uint64_t mailboxes, messages, packs;
   uint64_t bytes;    /* of packs and large bodies */
-  uint64_t findings; /* of repair: that are left */
+  uint64_t findings; /* orphans not counted; of repair: that are left */
   uint64_t lost;     /* messages, by a repair */
   unsigned int repaired : 1;
 };

@@ -23,7 +23,10 @@ void count(const lbox::CheckReport& report, lbox_admin_result* result) {
   result->messages = report.messages;
   result->packs = report.packs;
   result->bytes = report.bytes;
-  result->findings += report.findings.size();
+  result->findings += static_cast<uint64_t>(
+      std::count_if(report.findings.begin(), report.findings.end(), [](const auto& finding) {
+        return finding.damage != lbox::Damage::kOrphan;  // these take room, no more
+      }));
 }
 
 // While the index cannot be read, it must not be opened in this process.
@@ -63,6 +66,7 @@ int lbox_verify(struct lbox_storage* storage, struct mailbox_list* list, bool fa
     return -1;
   }
   options.check.bodies = !fast;
+  options.check.spare = options.check.orphans = true;
   options.check.progress = [&](uint64_t done, uint64_t total) {
     calls.progress(calls.context, done, total);
   };

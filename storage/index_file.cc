@@ -1,5 +1,6 @@
 #include "storage/index_file.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "storage/advice.h"
@@ -76,6 +77,7 @@ class IndexFile {
 
   // The newer one is in meta_ afterwards.
   Status ReadMetas() {
+    uint64_t transactions[2] = {};
     for (int i = 0; i < 2; i++) {
       std::vector<uint8_t> meta;
       LBOX_RETURN_IF_ERROR(ReadBytes(i == 0 ? 0 : info_.page_bytes, meta, kMetaBytes));
@@ -91,10 +93,17 @@ class IndexFile {
           (page_bytes & (page_bytes - 1)) != 0) {
         return Damaged("its header is wrong");
       }
-      if (i == 0 || LoadLittle<uint64_t>(&meta[kTransactionAt]) >
-                        LoadLittle<uint64_t>(&meta_[kTransactionAt])) {
+      transactions[i] = LoadLittle<uint64_t>(&meta[kTransactionAt]);
+      if (i == 0 || transactions[1] > transactions[0]) {
         meta_ = std::move(meta);
       }
+    }
+    // They take turns, even ones in the first. Otherwise the older one might pass for the newer,
+    // and what was committed last would be gone unnoticed.
+    const uint64_t newest = std::max(transactions[0], transactions[1]);
+    if (newest != 0 &&
+        (transactions[newest % 2] != newest || transactions[1 - newest % 2] != newest - 1)) {
+      return Damaged("its two headers do not follow one another");
     }
     const auto last_page = LoadLittle<uint64_t>(&meta_[kLastPageAt]);
     if (last_page == 0 || last_page >= UINT64_MAX / info_.page_bytes - kUnwrittenPages) {

@@ -9,6 +9,7 @@
 
 #include "storage/child.h"
 #include "storage/current_file.h"
+#include "storage/index_copy_upkeep.h"
 #include "storage/mend.h"
 #include "storage/open_checks.h"
 #include "storage/quarantine.h"
@@ -21,7 +22,8 @@
 namespace lbox {
 namespace {
 
-constexpr int kMostRounds = 6;  // CURRENT, index, counts, messages, a late comer, a last look
+constexpr int kMostRounds =
+    7;  // CURRENT, index, counts, messages, index copy, a late comer, a last look
 constexpr size_t kFirstRecordBytes = 64 * 1024;
 
 enum Kind : char { kLine, kFolder, kLost, kRestored, kFailed };
@@ -219,6 +221,9 @@ class Repair {
       } else if (Has(found, Damage::kCounts) || Has(found, Damage::kMessage) ||
                  Has(found, Damage::kDeadSpace)) {
         LBOX_RETURN_IF_ERROR(InChild([&](Teller& teller) { return Mend(found.findings, teller); }));
+      } else if (Has(found, Damage::kSpare)) {
+        LBOX_RETURN_IF_ERROR(
+            InChild([&](Teller& teller) { return CopyAnew(found.findings, teller); }));
       } else {
         return {};  // what cannot be read cannot be repaired
       }
@@ -237,6 +242,7 @@ class Repair {
     VerifyOptions verify;
     verify.store = options_.store;
     verify.check.progress = options_.progress;
+    verify.check.spare = true;
     verify.patience = options_.patience;
     return VerifyStore(verify);
   }
@@ -264,6 +270,27 @@ class Repair {
       teller.Line(line);
     }
     teller.Lost(mended->removed);
+    return {};
+  }
+
+  // A new index copy and a new journal.
+  Status CopyAnew(const std::vector<Finding>& findings, Teller& teller) const {
+    StoreOptions mine = options_.store;
+    mine.create = false;
+    LBOX_ASSIGN_OR_RETURN(const auto store, StoreImpl::Open(mine, Opening::kExamine));
+    const FileOptions files = FilesOf(mine);
+    LBOX_RETURN_IF_ERROR(files.env->MakeDirectory(mine.path + "/tmp",
+                                                  mine.mode | ((mine.mode & 0444) >> 2), mine.gid));
+    const auto upkeep = store->lock->TryUpkeep();
+    if (!upkeep) {
+      return Status(Code::kBusy, mine.path + ": another process is freeing disk; try again");
+    }
+    LBOX_RETURN_IF_ERROR(TakeIndexCopy(*store));
+    for (const Finding& finding : findings) {
+      if (finding.damage == Damage::kSpare) {
+        teller.Line("no mail lost, a new index copy was taken: " + finding.text);
+      }
+    }
     return {};
   }
 

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "storage/check_files.h"
+#include "storage/check_spare.h"
 #include "storage/message_table.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
@@ -223,8 +224,8 @@ class Checker {
 }  // namespace
 
 const char* ToString(Damage damage) {
-  constexpr std::array<const char*, kDamages> kNames{"index", "counts", "message", "dead space",
-                                                     "unreadable"};
+  constexpr std::array<const char*, kDamages> kNames{
+      "index", "counts", "message", "dead space", "unreadable", "spare", "orphan"};
   return kNames[static_cast<size_t>(damage)];
 }
 
@@ -250,6 +251,12 @@ Result<CheckReport> CheckStore(Store& store, const CheckOptions& options) {
                   [](const Finding& finding) { return finding.damage == Damage::kIndex; });
   if (options.records && !contradicts) {
     LBOX_RETURN_IF_ERROR(CheckFiles(impl, options, &report.findings));
+  }
+  if (options.spare && !contradicts) {
+    LBOX_RETURN_IF_ERROR(CheckSpare(impl, &report.findings));
+  }
+  if (options.orphans && !contradicts) {
+    LBOX_RETURN_IF_ERROR(FindOrphans(impl, &report.findings));
   }
   for (const Finding& finding : report.findings) {
     if (report.problems.size() < kMaxProblems) {

@@ -19,8 +19,10 @@
 namespace lbox {
 
 struct CheckOptions {
-  bool records = true;  // read every record header in the packs
-  bool bodies = false;  // and verify every stored byte; needs `records`
+  bool records = true;   // read every record header in the packs
+  bool bodies = false;   // and verify every stored byte; needs `records`
+  bool spare = false;    // look at what a rebuild would begin with: storage/check_spare.h
+  bool orphans = false;  // name files that are nobody's: likewise
   // Called often; bytes of packs and large bodies done, and how many there are (0: not known yet).
   std::function<void(uint64_t done, uint64_t total)> progress = {};
 };
@@ -31,9 +33,12 @@ enum class Damage : uint8_t {
   kMessage,     // a stored message that cannot be given out; one finding for each that has the body
   kDeadSpace,   // bytes of a pack that are no record, where no message is: no mail is concerned
   kUnreadable,  // the system refuses to read (a failing disk, permissions): nothing is known
+  kSpare,       // index copy or journal: no mail is concerned as long as the index is good
+  kOrphan,      // a file that no row names: nothing is wrong, but it takes room
 };
-inline constexpr int kDamages = 5;
-const char* ToString(Damage damage);  // "index", "counts", "message", "dead space", "unreadable"
+inline constexpr int kDamages = 7;
+// "index", "counts", "message", "dead space", "unreadable", "spare", "orphan"
+const char* ToString(Damage damage);
 
 struct Finding {
   Damage damage = Damage::kIndex;

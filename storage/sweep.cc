@@ -1,26 +1,14 @@
 #include "storage/sweep.h"
 
-#include <charconv>
-#include <optional>
 #include <string_view>
 #include <unordered_set>
 #include <vector>
 
+#include "storage/file_ids.h"
 #include "storage/status_macros.h"
 
 namespace lbox {
 namespace {
-
-// The id in a file name of exactly `digits` lower-case hex digits.
-std::optional<uint64_t> IdOf(std::string_view name, size_t digits) {
-  if (name.size() != digits ||
-      name.find_first_not_of("0123456789abcdef") != std::string_view::npos) {
-    return std::nullopt;
-  }
-  uint64_t id = 0;
-  std::from_chars(name.data(), name.data() + name.size(), id, 16);
-  return id;
-}
 
 // Unlinks what `superfluous` says in a directory.
 template <typename Predicate>
@@ -71,7 +59,7 @@ Result<bool> Sweep(StoreImpl& store, bool large) {
   LBOX_RETURN_IF_ERROR(
       Clear(store.env, store.folder + "/tmp", [](const std::string&) { return true; }));
   LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/p", [&](const std::string& name) {
-    const auto id = IdOf(name, 8);
+    const auto id = FileIdOf(name, kPackNameDigits);
     return id.has_value() && !packs.contains(*id);
   }));
   const std::string index = "index." + std::to_string(store.index->generation());
@@ -91,7 +79,7 @@ Result<bool> Sweep(StoreImpl& store, bool large) {
   LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder, old_generation));
   if (large) {
     LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/l", [&](const std::string& name) {
-      const auto id = IdOf(name, 16);
+      const auto id = FileIdOf(name, kLargeNameDigits);
       return id.has_value() && !bodies.contains(*id);
     }));
   }

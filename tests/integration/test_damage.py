@@ -8,6 +8,8 @@ import glob
 import json
 import os
 import re
+import shutil
+import subprocess
 import threading
 
 import pytest
@@ -245,6 +247,97 @@ def test_dead_space(server):
     assert [row["kind"] for row in tool(server, user, "verify")] == ["good"]
     with imap(server, user) as session:
         assert session.select("INBOX")[b"EXISTS"] in (4, b"4", "4")
+
+
+def test_spare_and_orphans(server):
+    """Damage to what only a rebuild needs; and a file that is nobody's, which is no damage."""
+    user = "spare"
+    store = fill(server, user)
+    server.doveadm("purge", user=user)  # takes an index copy
+    assert [row["kind"] for row in tool(server, user, "verify")] == ["good"]
+    with open(store + "/p/0000ffff", "wb") as file:
+        file.write(b"x" * 1000)
+    orphan, summary = tool(server, user, "verify")
+    assert orphan["kind"] == "orphan" and "/p/0000ffff" in orphan["text"] and summary["kind"] == "good"
+    server.doveadm("purge", user=user)
+    assert not os.path.exists(store + "/p/0000ffff")
+
+    poke(store + "/index.copy", 100)
+    spare, summary = tool(server, user, "verify", code=DAMAGED)
+    assert spare["kind"] == "spare" and "/index.copy" in spare["text"] and summary["kind"] == "damaged"
+    *rows, summary = tool(server, user, "repair")
+    assert summary["kind"] == "repaired" and summary["text"].startswith("0 messages lost"), rows
+    assert [row["kind"] for row in tool(server, user, "verify")] == ["good"]
+    read_inbox(server, user, ())
+
+
+class Dovecots:
+    """Dovecot's own files of a user, kept and put back. No process has them open."""
+
+    def __init__(self, server, user, *patterns):
+        self.server, self.user, self.patterns = server, user, patterns
+        server.await_no_sessions()
+        self.kept = {path: open(path, "rb").read() for path in self.paths()}
+
+    def paths(self):
+        root = self.server.mail_root(self.user)
+        return [path for pattern in self.patterns for path in glob.glob(root + "/**/" + pattern, recursive=True)]
+
+    def restore(self):
+        self.server.await_no_sessions()
+        for path in self.paths():
+            os.unlink(path)
+        for path, data in self.kept.items():
+            with open(path, "wb") as file:
+                file.write(data)
+            os.chown(path, self.server.config.mail_uid, self.server.config.mail_uid)
+
+
+def test_dovecot_index(server):
+    """An index that holds what the store does not, though their counters agree: a sync sees nothing, verify does."""
+    user = "dovecots"
+    with imap(server, user) as session:
+        session.append("INBOX", BODIES[0]).expect_ok()
+        session.append("INBOX", BODIES[2]).expect_ok()
+    server.await_no_sessions()
+    root = server.mail_root(user)
+    everything = server.base + "/everything"
+    subprocess.run(["cp", "-a", root, everything], check=True)
+    with imap(server, user) as session:
+        session.append("INBOX", BODIES[4]).expect_ok()
+    kept = Dovecots(server, user, "dovecot.index*", "dovecot.list.index*")
+    shutil.rmtree(root)
+    subprocess.run(["cp", "-a", everything, root], check=True)
+    with imap(server, user) as session:  # two messages in one transaction: one step of the counter, as before
+        session.ok("APPEND INBOX", b" ".join(b"{%d+}\r\n%s" % (len(data), data) for data in (BODIES[2], BODIES[4])))
+    kept.restore()
+
+    *rows, summary = tool(server, user, "verify", code=DAMAGED)
+    assert [(row["kind"], row["mailbox"]) for row in rows] == [("dovecot index", "INBOX")], rows
+    assert rows[0]["text"].startswith("messages: 3 in Dovecot's index, 4 in the store"), rows
+    server.doveadm("force-resync", "INBOX", user=user)
+    assert [row["kind"] for row in tool(server, user, "verify")] == ["good"]
+    with imap(server, user) as session:
+        assert session.select("INBOX")[b"EXISTS"] == 4
+
+
+def test_mailbox_list(server):
+    """A mailbox that the store has and Dovecot's list lost."""
+    user = "listless"
+    fill(server, user)
+    kept = Dovecots(server, user, "dovecot.list.index*")
+    with imap(server, user) as session:
+        session.ok("CREATE Later")
+        session.append("Later", BODIES[0]).expect_ok()
+    kept.restore()
+    *rows, summary = tool(server, user, "verify", code=DAMAGED)
+    assert [(row["kind"], row["mailbox"]) for row in rows] == [("mailbox list", "Later")], rows
+    assert "with 1 messages is in the store" in rows[0]["text"]
+    server.allow_log(r"Warning: .*Mailbox list rescan")
+    tool(server, user, "repair")
+    assert [row["kind"] for row in tool(server, user, "verify")] == ["good"]
+    with imap(server, user) as session:
+        assert session.select("Later")[b"EXISTS"] == 1
 
 
 def test_verify_while_mail_flows(server):
