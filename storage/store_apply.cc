@@ -81,7 +81,9 @@ Result<ApplyResult> Store::Apply(const Guid& mailbox, std::span<const Change> ch
       }
       LBOX_RETURN_IF_ERROR(ApplySome(writer, changes, budget, reached));
       LBOX_RETURN_IF_ERROR(writer.Finish());
-      txn.unchanged = !writer.changed();
+      // Committed even when nothing is left to be done: what another process did may be there to
+      // see without being durable, if its disk failed.
+      txn.unchanged = changes.empty();
       result.change = writer.row().change;
       expunged = writer.expunged();
       return {};
@@ -98,11 +100,17 @@ Result<ApplyResult> Store::Apply(const Guid& mailbox, std::span<const Change> ch
 
 Status Store::DeleteMailbox(const Guid& mailbox) {
   StoreImpl& store = StoreImpl::Of(*this);
-  return InSteps([&](uint32_t budget) -> Result<bool> {
+  bool gone = false;
+  const auto step = [&](uint32_t budget) -> Result<bool> {
     bool done = false;
     const auto work = [&](Txn& txn) -> Status {
       MailboxWriter writer(txn);
-      LBOX_RETURN_IF_ERROR(writer.Load(mailbox));
+      const Status found = writer.Load(mailbox);
+      if (found.code() == Code::kNotFound) {
+        gone = done = true;  // and committed, as above
+        return {};
+      }
+      LBOX_RETURN_IF_ERROR(found);
       uint32_t left = budget;
       LBOX_ASSIGN_OR_RETURN(const auto progress, writer.Expunge(0, UINT32_MAX, left));
       LBOX_RETURN_IF_ERROR(writer.Finish());
@@ -117,7 +125,9 @@ Status Store::DeleteMailbox(const Guid& mailbox) {
     };
     LBOX_RETURN_IF_ERROR(store.WriteDeletion(work));
     return done;
-  });
+  };
+  LBOX_RETURN_IF_ERROR(InSteps(step));
+  return gone ? Status(Code::kNotFound, "no mailbox " + ToHex(mailbox)) : Status();
 }
 
 }  // namespace lbox

@@ -112,7 +112,9 @@ class Batch {
     }
     LBOX_RETURN_IF_ERROR(writer_.SettlePacks());
     LBOX_RETURN_IF_ERROR(Add(min_uid, result));
-    return Finish(result);
+    LBOX_RETURN_IF_ERROR(Finish(result));
+    txn_.unchanged = !writer_.changed() && changes.empty();  // see Store::Apply
+    return {};
   }
 
   Status RunRenumber(const Guid& mailbox, uint32_t min_uid, SaveResult& result) {

@@ -1,5 +1,6 @@
-// A process that dies at the very end of its commit: the meta page is written, the lock file does
-// not say so yet.
+// What the very end of a commit leaves to others: of a process that dies when the meta page is
+// written and the lock file does not say so yet; of one whose disk fails there.
+#include <cerrno>
 #include <csignal>
 
 #include <gtest/gtest.h>
@@ -14,18 +15,44 @@ namespace {
 
 constexpr uint64_t kMetaPages = 8192;
 
+bool WritesMeta(const Call& call) {
+  char path[4096] = {};
+  const std::string link = "/proc/self/fd/" + std::to_string(call.fd);
+  return call.kind == CallKind::kWrite && call.offset < kMetaPages &&
+         readlink(link.c_str(), path, sizeof(path) - 1) > 0 &&
+         std::string(path).ends_with("/index.1");
+}
+
 // Kills its own process as soon as a meta page has been written.
 class DiesAfterMeta : public CallObserver {
  public:
   void After(const Call& call, int64_t result) override {
-    char path[4096] = {};
-    const std::string link = "/proc/self/fd/" + std::to_string(call.fd);
-    if (call.kind == CallKind::kWrite && result > 0 && call.offset < kMetaPages &&
-        readlink(link.c_str(), path, sizeof(path) - 1) > 0 &&
-        std::string(path).ends_with("/index.1")) {
+    if (result > 0 && WritesMeta(call)) {
       kill(getpid(), SIGKILL);
     }
   }
+};
+
+// The first meta page is written, but the flush of it fails; from then on all writes and flushes.
+class FailsAtMeta : public CallObserver {
+ public:
+  int Before(Call& call) override {
+    const bool first = !failing_ && WritesMeta(call);
+    failing_ |= first;
+    call.made = first;
+    return failing_ && (call.kind == CallKind::kWrite || call.kind == CallKind::kSync) ? EIO : 0;
+  }
+
+ private:
+  bool failing_ = false;
+};
+
+class CountsMetas : public CallObserver {
+ public:
+  void After(const Call& call, int64_t result) override {
+    written += result > 0 && WritesMeta(call) ? 1 : 0;
+  }
+  int written = 0;
 };
 
 class DeadWriterTest : public ::testing::Test {
@@ -94,6 +121,46 @@ TEST_F(DeadWriterTest, ChangesNoticeIt) {
   const auto applied = store_->Apply(box_, {&flags, 1});
   ASSERT_TRUE(applied.ok());
   EXPECT_EQ(applied->before, seen + 1);
+}
+
+// A change that somebody made and could not make durable is there to see, perhaps; who is asked for
+// it once more makes it so before saying that it is done.
+TEST_F(DeadWriterTest, WhatAFailedCommitLeftIsMadeDurable) {
+  const Guid other = [&] {
+    const auto store = MustOpen(options_);
+    return MustCreate(*store, 2);
+  }();
+  const Change removal = Expunge(1, 1);
+  const auto fail = [&](auto work) {
+    const pid_t child = fork();
+    if (child == 0) {
+      const auto store = MustOpen(options_);
+      FailsAtMeta observer;
+      const Observe observe(observer);
+      _exit(work(*store) ? 1 : 0);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_EQ(status, 0) << "it did not fail";
+  };
+
+  fail([&](Store& store) { return store.Apply(box_, {&removal, 1}).ok(); });
+  store_ = MustOpen(options_);
+  ASSERT_EQ(store_->Lookup(box_, 1).status().code(), Code::kNotFound) << "nothing is to be seen";
+  {
+    CountsMetas observer;
+    const Observe observe(observer);
+    ASSERT_TRUE(store_->Apply(box_, {&removal, 1}).ok());
+    EXPECT_GT(observer.written, 0);
+  }
+  store_.reset();
+  fail([&](Store& store) { return store.DeleteMailbox(other).ok(); });
+  store_ = MustOpen(options_);
+  ASSERT_EQ(store_->GetMailbox(other).status().code(), Code::kNotFound) << "nothing is to be seen";
+  CountsMetas observer;
+  const Observe observe(observer);
+  EXPECT_EQ(store_->DeleteMailbox(other).code(), Code::kNotFound);
+  EXPECT_GT(observer.written, 0);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from support.power_rounds import EXTRA
+from support.power_rounds import EXTRA, Rounds
 from support.power_state import Doubt, Mailbox, Row, Seen, State, message, observe, settle
 from support.powercut import PowercutDisk
 from support.server import SERIES, Server
@@ -36,6 +36,7 @@ class Client:
         self.boxes = {name: Mailbox(USER, name) for name in ("INBOX", "F1", "F2")}
         self.number = 0
         self.refused = []
+        self.before_delete = lambda: None
         self.imap = self.connect()
         for name in ("F1", "F2"):
             self.imap.ok("CREATE", name)
@@ -127,6 +128,21 @@ class Client:
             return False
         if not self.judge(self.imap.command("UID EXPUNGE %d" % row.uid), Doubt(removes=[row])):
             return False
+        self.state.rows.remove(row)
+        return True
+
+    def delete(self):
+        box = Mailbox(USER, self.name("box"))
+        self.imap.ok("CREATE", box.name)
+        row = Row(self.name(), box)
+        row.uid = int(self.imap.command("APPEND", box.name, Literal(message(row.token))).expect_ok().code.split()[2])
+        self.state.own.append(box)
+        self.state.rows.append(row)
+        self.before_delete()
+        box.names.append(None)
+        if not self.judge(self.imap.command("DELETE", box.name), Doubt(removes=[row], empties=box)):
+            return False
+        self.state.own.remove(box)
         self.state.rows.remove(row)
         return True
 
@@ -231,6 +247,37 @@ def test_asking_again_is_no_success(machine, client):
         said = client.check()
         assert not said, "from call %d on\n%s" % (first, "\n".join(said))
     assert refused > 1
+
+
+@pytest.mark.parametrize("name", ("expunge", "move", "delete"))
+def test_removals_on_a_disk_that_fails_and_is_cut_later(name):
+    """The disk fails from the n-th call of a removal on, then the power goes: what was answered OK does not come back."""
+    done, answered, refused = False, 0, 0
+    with Rounds(PowercutDisk, fsync="always") as run:
+        run.server.allow_log(r"^(?!.*(Panic: |killed with signal))")
+        client = Client(run.server)
+        for first in [*range(1, 4), *range(4, 100, STEP)]:
+            client.fill(3)
+
+            def fail(first=first):
+                run.disk.fail(errno.EIO, first, 1 << 30)
+
+            client.before_delete = fail
+            if name != "delete":
+                fail()
+            done = getattr(client, name)()
+            answered, refused = answered + done, refused + (not done)
+            _, failed = run.disk.faults()
+            run.off()
+            run.on("dropped")
+            client.reconnect()
+            said = client.check()
+            assert not said, "from call %d on, %s\n%s" % (first, "answered OK" if done else "refused", "\n".join(said))
+            if not failed:
+                break
+        client.close()
+    print("%s: %d answered, %d refused" % (name, answered, refused))
+    assert done and refused > 1
 
 
 def test_a_loss_is_noticed(client):

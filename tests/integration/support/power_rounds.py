@@ -74,12 +74,15 @@ class Rounds:
     def cut(self, seconds, kind):
         """Load for some seconds, then the power goes and comes back."""
         self.rounds += 1
-        power_work.run(self.world, self.states, seconds, self._off, self.rounds)
+        power_work.run(self.world, self.states, seconds, self.off, self.rounds)
+        self.on(kind)
+
+    def on(self, kind):
         self.disk.boot(kind, self.random.getrandbits(32))
         self.boot.change()
         self.server.start()
 
-    def _off(self):
+    def off(self):
         self.cut_after = now() - self.lag
         self.disk.cut(self.server.kill)
         self.server.crash()
