@@ -10,8 +10,12 @@ namespace {
 
 constexpr uint64_t kMost = 1ULL << 60;  // of one report
 
+std::string Key(const std::string& account, const std::string& month) {
+  return "cause/" + account + '\0' + month;
+}
+
 std::string Key(const std::string& account, const std::string& time_zone, int64_t now) {
-  return "cause/" + account + '\0' + TimeZone::Of(time_zone).DayOf(now).Month();
+  return Key(account, TimeZone::Of(time_zone).DayOf(now).Month());
 }
 
 }  // namespace
@@ -55,6 +59,10 @@ Status AddCauses(Ledger& ledger, const std::string& account, const std::string& 
     out.Number<uint64_t>(sum + more[i++]);
   }
   return ledger.PutValue(Key(account, time_zone, now), out.bytes());
+}
+
+Status RemoveCauses(Ledger& ledger, const std::string& account, const std::string& month) {
+  return ledger.RemoveValue(Key(account, month));
 }
 
 }  // namespace hosting

@@ -28,5 +28,7 @@ Status AddCauses(Ledger& ledger, const std::string& account, const std::string& 
 // Of the month of `now` (Unix seconds).
 Result<MonthCauses> CausesOf(Ledger& ledger, const std::string& account,
                              const std::string& time_zone, int64_t now);
+// Of a month YYYY-MM.
+Status RemoveCauses(Ledger& ledger, const std::string& account, const std::string& month);
 
 }  // namespace hosting

@@ -277,6 +277,25 @@ Status UsageMail::Recount(const std::string& user, const std::string& account) {
   return Flag(user, account, *row, Urgency::kLost);
 }
 
+Status UsageMail::QueueDue(const std::string& account) {
+  const int64_t interval = accounts_.policy().service.recount_interval;
+  if (interval == 0) {
+    return {};
+  }
+  const int64_t now = clock_.now();
+  return ledger_.ForEachSource(account, {}, [&](const SourceId& id, const SourceRow& row) {
+    if (id.kind != SourceKind::kMail) {
+      return false;
+    }
+    const bool by_clock = std::all_of(std::begin(row.instance), std::end(row.instance),
+                                      [](uint8_t byte) { return byte == 0; });
+    if (by_clock && row.at != 0 && !row.recount && now - row.counted_at >= interval) {
+      recounts_.Add(id.name, Urgency::kRegular, clock_.boot_ms());
+    }
+    return true;
+  });
+}
+
 void UsageMail::Counted(const std::string& user, bool ok) {
   bool done = ok;
   if (ok) {

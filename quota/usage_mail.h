@@ -69,6 +69,9 @@ class UsageMail {
 
   // Marks a row for a recount, each message's size included. kNotFound: there is none.
   Status Recount(const std::string& user, const std::string& account);
+  // Queues those users of an account whose regular recount is due: what lbox does not keep may be
+  // changed behind Dovecot.
+  Status QueueDue(const std::string& account);
   void Counted(const std::string& user, bool ok);
   // The user is no more.
   Status Forget(const std::string& user);

@@ -37,7 +37,9 @@ UsageService::UsageService(Ledger& ledger, std::shared_ptr<const LoadedPolicy> p
       options_(std::move(options)),
       accounts_(ledger, std::move(policy)),
       mail_(ledger, accounts_, recounts_, options_.clock, options_.log),
-      web_(ledger, accounts_, schedule_, options_.log) {}
+      web_(ledger, accounts_, schedule_, options_.log),
+      billing_(ledger, accounts_, options_.log,
+               [this](const std::string& account) { return mail_.QueueDue(account); }) {}
 
 UsageService::~UsageService() = default;
 
@@ -101,8 +103,11 @@ void UsageService::Tick() {
       Failed(status);
     }
   }
-  if (const Status status = mail_.Tick(); !status.ok()) {
-    Failed(status);
+  for (const Status& status :
+       {mail_.Tick(), billing_.Tick(options_.clock.now(), options_.clock.boot_ms())}) {
+    if (!status.ok()) {
+      Failed(status);
+    }
   }
   schedule_.Tick(options_.clock.now());
   Measure();

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "quota/billing.h"
 #include "quota/ledger.h"
 #include "quota/usage_accounts.h"
 #include "quota/usage_log.h"
@@ -133,6 +134,7 @@ class UsageService {
   WebSchedule schedule_;
   UsageMail mail_;
   UsageWeb web_;
+  Billing billing_;
   std::optional<SharedPage> pulse_;
   std::map<SessionId, Session> sessions_;
   SessionId meter_ = 0;

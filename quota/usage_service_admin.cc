@@ -46,6 +46,7 @@ Status UsageService::Admin(const wire::Admin& admin, wire::AdminResult& result) 
                       (options_.status ? options_.status() : ""));
       return {};
     case wire::Admin::kInvoice:
+      return billing_.Answer(admin.invoice(), options_.clock.now(), result);
     case wire::Admin::COMMAND_NOT_SET:
       break;
   }
