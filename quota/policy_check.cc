@@ -1,10 +1,10 @@
 #include "quota/policy_check.h"
 
-#include <algorithm>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 namespace hosting {
 namespace {
@@ -25,11 +25,13 @@ class PolicyCheck {
  public:
   PolicyCheck(PolicyDraft& draft, PolicyReader& reader) : draft_(draft), reader_(reader) {}
 
-  void Run() {
+  // Gives (account, index of a web root) of those that are counted with another one, ascending.
+  std::vector<std::pair<size_t, size_t>> Run() {
     const auto& accounts = draft_.policy.accounts;
     packages_.reserve(draft_.policy.packages.size());
     for (const Package& package : draft_.policy.packages) {
-      packages_.emplace(package.name, &package);
+      packages_.insert(package.name);
+      names_.push_back(package.name);
     }
     domains_.reserve(accounts.size());
     users_.reserve(accounts.size());
@@ -44,6 +46,7 @@ class PolicyCheck {
       RulesAreOfOwnUsers(i);
       RootsAreApart(i);
     }
+    return std::move(merged_);
   }
 
  private:
@@ -53,16 +56,9 @@ class PolicyCheck {
     if (node == nullptr) {
       reader_.TellAtKey(*draft_.accounts[i],
                         "expected the key package in account " + Quoted(account.name));
-    } else if (!account.package.empty() && packages_.find(account.package) == packages_.end()) {
-      std::vector<std::string_view> names;
-      for (const auto& [name, package] : packages_) {
-        names.push_back(name);
-      }
-      std::sort(names.begin(), names.end());
-      const std::string_view nearest = Nearest(account.package, names);
-      reader_.Tell(
-          *node, "expected a package of this file, found " + Quoted(account.package) +
-                     (nearest.empty() ? std::string() : "; did you mean " + Quoted(nearest) + "?"));
+    } else if (!account.package.empty() && packages_.count(account.package) == 0) {
+      reader_.Tell(*node, "expected a package of this file, found " + Quoted(account.package) +
+                              reader_.DidYouMean(account.package, names_));
     }
   }
 
@@ -157,25 +153,21 @@ class PolicyCheck {
     }
   }
 
- public:
-  // (account, index of a web root) that is counted with another one, ascending.
-  std::vector<std::pair<size_t, size_t>> merged_;
-
- private:
   PolicyDraft& draft_;
   PolicyReader& reader_;
-  std::unordered_map<std::string_view, const Package*> packages_;
+  std::unordered_set<std::string_view> packages_;
+  std::vector<std::string_view> names_;  // of the packages, in the order of the file
   Uses domains_, users_, roots_;
+  std::vector<std::pair<size_t, size_t>> merged_;
 };
 
 }  // namespace
 
 void CheckPolicy(PolicyDraft& draft, PolicyReader& reader) {
-  PolicyCheck check(draft, reader);
-  check.Run();
-  for (auto merged = check.merged_.rbegin(); merged != check.merged_.rend(); ++merged) {
-    auto& roots = draft.policy.accounts[merged->first].web_roots;
-    roots.erase(roots.begin() + static_cast<std::ptrdiff_t>(merged->second));
+  const auto merged = PolicyCheck(draft, reader).Run();
+  for (auto each = merged.rbegin(); each != merged.rend(); ++each) {
+    auto& roots = draft.policy.accounts[each->first].web_roots;
+    roots.erase(roots.begin() + static_cast<std::ptrdiff_t>(each->second));
   }
 }
 

@@ -135,6 +135,31 @@ constexpr PolicyField<Package> kPackageFields[] = {
      [](Reader& r, const Node& n, Package& p) { r.Duration(n, kMinWebInterval, &p.web_interval); }},
 };
 
+// What over_limit, limit, hard_limit and overage have to do with each other.
+void CheckOverLimit(Reader& r, const Node& n, const Package& package) {
+  const Node* const over_limit = ChildOf(n, "over_limit");
+  const Node* const hard_limit = ChildOf(n, "hard_limit");
+  const Node* const overage = ChildOf(n, "overage");
+  if (over_limit == nullptr || package.over_limit != OverLimit::kBill) {
+    if (hard_limit != nullptr) {
+      r.TellAtKey(*hard_limit, "expected hard_limit only with over_limit = \"bill\"");
+    }
+    if (overage != nullptr && package.over_limit == OverLimit::kRefuse) {
+      r.Warn(*overage, "overage is not charged without over_limit = \"bill\"");
+    }
+    return;
+  }
+  if (hard_limit != nullptr && package.hard_limit != 0 && package.hard_limit < package.limit) {
+    r.Tell(*hard_limit, "expected a hard_limit that is not below limit");
+  }
+  if (package.limit == 0) {
+    r.TellAtKey(*over_limit, "expected a limit with over_limit = \"bill\"");
+  }
+  if (overage == nullptr) {
+    r.Warn(*over_limit, "over_limit = \"bill\" without overage charges nothing");
+  }
+}
+
 void ReadPackage(Reader& r, const Node& n, PolicyDraft& draft) {
   Package package;
   package.line = n.line;
@@ -142,21 +167,7 @@ void ReadPackage(Reader& r, const Node& n, PolicyDraft& draft) {
     return;
   }
   r.Fields<Package>(n, kPackageFields, package);
-  const bool bills = package.over_limit == OverLimit::kBill;
-  const Node* const hard_limit = ChildOf(n, "hard_limit");
-  if (hard_limit != nullptr && !bills) {
-    r.TellAtKey(*hard_limit, "expected hard_limit only with over_limit = \"bill\"");
-  } else if (bills && package.hard_limit != 0 && package.hard_limit < package.limit) {
-    r.Tell(*hard_limit, "expected a hard_limit that is not below limit");
-  }
-  if (bills && package.limit == 0) {
-    r.TellAtKey(*ChildOf(n, "over_limit"), "expected a limit with over_limit = \"bill\"");
-  }
-  if (bills && !package.overage) {
-    r.Warn(*ChildOf(n, "over_limit"), "over_limit = \"bill\" without overage charges nothing");
-  } else if (package.overage && package.over_limit == OverLimit::kRefuse) {
-    r.Warn(*ChildOf(n, "overage"), "overage is not charged without over_limit = \"bill\"");
-  }
+  CheckOverLimit(r, n, package);
   draft.packages.push_back(&n);
   draft.policy.packages.push_back(std::move(package));
 }

@@ -107,18 +107,24 @@ void PolicyReader::Warn(const TomlNode& node, std::string_view text) {
   warnings_.Add(node.line, node.key_offset, text);
 }
 
+std::string PolicyReader::DidYouMean(std::string_view text,
+                                     const std::vector<std::string_view>& candidates) {
+  if (problems_.full()) {
+    return "";  // nobody will see it
+  }
+  const std::string_view nearest = Nearest(text, candidates);
+  return nearest.empty() ? "" : "; did you mean " + Quoted(nearest) + "?";
+}
+
 void PolicyReader::Unknown(const TomlNode& node, const std::vector<std::string_view>& known) {
-  const std::string_view nearest = Nearest(node.key, known);
-  std::string text = "expected a known key, found " + Quoted(node.key);
-  if (!nearest.empty()) {
-    text += "; did you mean " + Quoted(nearest) + "?";
-  } else {
-    text += "; there are";
+  std::string hint = DidYouMean(node.key, known);
+  if (hint.empty()) {
+    hint = "; there are";
     for (const std::string_view each : known) {
-      text += (each == known.front() ? " " : ", ") + std::string(each);
+      hint += (each == known.front() ? " " : ", ") + std::string(each);
     }
   }
-  TellAtKey(node, text);
+  TellAtKey(node, "expected a known key, found " + Quoted(node.key) + hint);
 }
 
 bool PolicyReader::Table(const TomlNode& node) {

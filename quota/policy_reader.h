@@ -46,6 +46,8 @@ class PolicyReader {
   bool Tell(const TomlNode& node, std::string_view text);  // at its value
   bool TellAtKey(const TomlNode& node, std::string_view text);
   void Warn(const TomlNode& node, std::string_view text);
+  // "; did you mean ...?", or nothing when nothing is near enough.
+  std::string DidYouMean(std::string_view text, const std::vector<std::string_view>& candidates);
 
   bool Table(const TomlNode& node);  // whether it is one
   bool Size(const TomlNode& node, uint64_t* bytes);

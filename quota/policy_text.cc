@@ -44,7 +44,7 @@ size_t Distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 void Problems::Add(Line line, uint32_t offset, std::string_view text) {
-  if (problems_.size() == kMaxProblems) {
+  if (full()) {
     ++more_;
     return;
   }

@@ -32,6 +32,8 @@ class Problems {
   // Characters that do not belong into a log are shown as "?".
   void Add(Line line, uint32_t offset, std::string_view text);
   [[nodiscard]] bool empty() const { return problems_.empty(); }
+  // Nothing more is kept: a text need not be made.
+  [[nodiscard]] bool full() const { return problems_.size() == kMaxProblems; }
   // In the order of the file; leaves nothing here.
   std::vector<Problem> Take();
 

@@ -13,7 +13,7 @@
 namespace hosting {
 namespace {
 
-constexpr int kAccounts = 10'000, kRounds = 7;
+constexpr int kAccounts = 10'000, kRounds = 5;
 constexpr double kPromised = 100, kSlack = 5;  // ms
 
 double Milliseconds(const std::function<void()>& work) {
@@ -64,7 +64,7 @@ TEST(PolicySpeed, TenThousandAccounts) {
       "%.1f ms, with the same one %.1f ms\n",
       kAccounts, static_cast<double>(text.size()) / 1e6, library, parse, first, again);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  EXPECT_LT(first, kPromised * kSlack);
+  EXPECT_LT(first, kSlack * std::max(kPromised, library));  // a slow machine is slow for both
 #endif
 }
 
