@@ -7,6 +7,8 @@
 
 #include <xxhash.h>
 
+#include <google/protobuf/arena.h>
+
 #include "policy_snapshot.pb.h"
 
 namespace hosting {
@@ -314,7 +316,8 @@ Status Corrupt(const std::string& why) {
 }  // namespace
 
 std::string EncodeSnapshot(const PolicySnapshot& snapshot) {
-  snapshot::Snapshot message;
+  google::protobuf::Arena arena;  // thousands of small messages, freed at once
+  auto& message = *google::protobuf::Arena::CreateMessage<snapshot::Snapshot>(&arena);
   Encode(snapshot.file, message.mutable_file());
   Encode(snapshot.policy.service, message.mutable_service());
   for (const Package& package : snapshot.policy.packages) {
@@ -373,7 +376,8 @@ Result<PolicySnapshot> DecodeSnapshot(std::string_view bytes) {
   if (Get(bytes, 12, 4) != 0 || Checksum(bytes, body) != header->checksum) {
     return Corrupt("does not match its checksum");
   }
-  snapshot::Snapshot message;
+  google::protobuf::Arena arena;  // thousands of small messages, freed at once
+  auto& message = *google::protobuf::Arena::CreateMessage<snapshot::Snapshot>(&arena);
   if (body.size() > kMaxSnapshot ||
       !message.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
     return Corrupt("cannot be decoded");
