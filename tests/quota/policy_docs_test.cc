@@ -1,4 +1,8 @@
 // docs/packages.md beside the code: every key is there, and its examples are policies.
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "quota/policy_file.h"

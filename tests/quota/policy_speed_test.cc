@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
+#include <functional>
 
 #include <gtest/gtest.h>
 #include <toml++/toml.h>

@@ -1,6 +1,8 @@
 // The reader beside toml++: what it accepts is TOML, and means the same.
 #include "quota/policy_toml.h"
 
+#include <iterator>
+#include <map>
 #include <random>
 
 #include <gtest/gtest.h>
