@@ -57,7 +57,9 @@ Status Journal(StoreImpl& store, const MetaRow& meta) {
   const std::span<const uint8_t> data(reinterpret_cast<const uint8_t*>(bytes.data()), got);
   for (size_t at = 0; at < bytes.size();) {
     const auto damaged = [&](const std::string& why) {
-      return Status(Code::kCorruption, path + " at " + std::to_string(at) + ": " + why);
+      std::string text = path;
+      text.append(" at ").append(std::to_string(at)).append(": ").append(why);
+      return Status(Code::kCorruption, text);
     };
     if (got - at < kJournalFrameBytes) {
       return damaged("it is cut off");
