@@ -37,8 +37,7 @@ Status SyncFolderOf(const std::string& path) {
     return Status::FromErrno("open(" + folder + ")", errno);
   }
   // Durable after this: the new snapshot under its name.
-  const Status synced =
-      fsync(fd) == 0 ? Status() : Status::FromErrno("fsync(" + folder + ")", errno);
+  Status synced = fsync(fd) == 0 ? Status() : Status::FromErrno("fsync(" + folder + ")", errno);
   close(fd);
   return synced;
 }
