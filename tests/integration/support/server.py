@@ -225,8 +225,8 @@ class Server:
 
     def pids(self, *names):
         """Processes of this server by name ("imap", ...), all without a name."""
-        return [pid for pid, name in processes.session(self._master.pid)
-                if not names or name in names]
+        known = {name[:15] for name in names}  # all that the kernel keeps of a name
+        return [pid for pid, name in processes.session(self._master.pid) if not names or name in known]
 
     def await_no_sessions(self):
         """Waits until the processes of ended IMAP and POP3 sessions have gone; what they had to
