@@ -75,6 +75,7 @@ Status UsageService::Recalc(const wire::Recalc& recalc, wire::AdminResult& resul
       return Status(Code::kNotFound, "no account of that name");
     }
   }
+  commit_now_ = true;
   for (const std::string& user : users) {
     LBOX_RETURN_IF_ERROR(mail_.Recount(user, account));
   }
