@@ -18,7 +18,11 @@ struct index_mail* imail_of(struct mail* mail) {
 // The row of a saved message. Returns 0 or -1 (error set, or the mail marked expunged).
 int lookup_row(struct mail* mail, lbox::Message* row_r) {
   struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
-  mail->mail_metadata_accessed = true;
+  // A row costs no more than Dovecot's cache. Who asks for nothing that the cache has not gets it,
+  // too, and must not be told that it was slow.
+  if (mail->lookup_abort < MAIL_LOOKUP_ABORT_NOT_IN_CACHE) {
+    mail->mail_metadata_accessed = true;
+  }
   auto row = lbox_store(mbox).Lookup(mbox->state->guid, mail->uid);
   if (!row.ok()) {
     return lbox_fail_mail(mail, row.status());

@@ -210,3 +210,20 @@ def test_many_sessions_at_once(server):
             session.logout()
             session.close()
     assert by_doveadm(server, "many") == (18, 9)
+
+
+@pytest.mark.skipif(DRIVER != "lbox", reason="of lbox")
+def test_sync_of_a_message_whose_size_the_cache_lacks(server_factory):
+    """Messages that enter the index from the store have no size in Dovecot's cache yet. The sum at the end of the sync asks for sizes that
+    need no slow look-up; lbox gave them, called it slow, and the process ended with an assertion (mails_left > 0)."""
+    server = server_factory(driver="lbox", layout="fs", plugins=("quota",), protocol_plugins={"imap": ("imap_quota",)}, extra=LIMITS)
+    other = server.base + "/home/ann.index"
+    elsewhere = server.text({"2.3": "mail_location=lbox:~/lbox:LAYOUT=fs:INDEX=%s" % other, "2.4": "mail_index_path=%s" % other})
+    with imap(server, "ann") as session:
+        session.append("INBOX", message("first", size=2048)).expect_ok()
+        session.ok("GETQUOTAROOT INBOX")  # the sum is there from now on
+    for name in ("second", "third"):
+        server.doveadm("-o", elsewhere, "save", user="ann", input=message(name, size=3072))
+    with imap(server, "ann") as session:
+        assert session.select("INBOX")[b"EXISTS"] == 3
+        assert figures(session) == (8, 3)
