@@ -45,6 +45,10 @@ void doveadm_hosting_number_column(const char* name) {
                                                    DOVEADM_PRINT_HEADER_FLAG_NUMBER));
 }
 
+void doveadm_hosting_right_column(const char* name) {
+  doveadm_print_header(name, name, DOVEADM_PRINT_HEADER_FLAG_RIGHT_JUSTIFY);
+}
+
 std::string doveadm_hosting_time(int64_t at) {
   if (at == 0) {
     return "";

@@ -26,6 +26,8 @@ bool doveadm_hosting_flag(struct doveadm_cmd_context* cctx, const char* name);
 // Headers of a column for text and for numbers, named alike in tables and JSON.
 void doveadm_hosting_text_column(const char* name);
 void doveadm_hosting_number_column(const char* name);
+// Of numbers that may be missing (""), which JSON has as strings therefore.
+void doveadm_hosting_right_column(const char* name);
 inline void doveadm_hosting_print(const std::string& value) {
   doveadm_print(value.c_str());
 }

@@ -10,27 +10,29 @@
 /* NULL where modules/settings/libhosting_settings.so is not installed, so
    that nothing can be configured. */
 static const struct hosting_settings* get_settings(void) {
-  static const struct hosting_settings* set;
+  const struct hosting_settings* set;
   const char* error;
 
-  if (set == NULL && settings_get(master_service_get_event(master_service),
-                                  &hosting_setting_parser_info, 0, &set, &error) < 0) {
-    set = NULL;
-    if (strstr(error, "has no settings struct named") == NULL)
-      i_error("%s", error);
-  }
-  return set;
+  if (settings_get(master_service_get_event(master_service), &hosting_setting_parser_info, 0, &set,
+                   &error) == 0)
+    return set;
+  if (strstr(error, "has no settings struct named") == NULL)
+    i_error("%s", error);
+  return NULL;
 }
 
 const char* doveadm_hosting_socket(void) {
   const struct hosting_settings* set = get_settings();
-  const char* path = set == NULL ? HOSTING_DEFAULT_SOCKET : set->hosting_socket;
+  const char* path = t_strdup(set == NULL ? HOSTING_DEFAULT_SOCKET : set->hosting_socket);
 
+  settings_free(set);
   return *path == '/' ? path : t_strconcat(doveadm_settings->base_dir, "/", path, NULL);
 }
 
 const char* doveadm_hosting_policy_file(void) {
   const struct hosting_settings* set = get_settings();
+  const char* path = t_strdup(set == NULL ? HOSTING_DEFAULT_POLICY_FILE : set->hosting_policy_file);
 
-  return set == NULL ? HOSTING_DEFAULT_POLICY_FILE : set->hosting_policy_file;
+  settings_free(set);
+  return path;
 }

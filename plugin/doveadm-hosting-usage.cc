@@ -19,8 +19,11 @@ Status print_accounts(hosting::UsageAdmin& admin) {
   for (const char* name : {"account", "package"}) {
     doveadm_hosting_text_column(name);
   }
-  for (const char* name :
-       {"mail", "web", "external", "total", "limit", "percent", "messages", "disk", "refused"}) {
+  for (const char* name : {"mail", "web", "external", "total", "limit"}) {
+    doveadm_hosting_number_column(name);
+  }
+  doveadm_hosting_right_column("percent");
+  for (const char* name : {"messages", "disk", "refused"}) {
     doveadm_hosting_number_column(name);
   }
   doveadm_hosting_text_column("over_limit");
@@ -81,11 +84,12 @@ void print_row(const row& r) {
 Status print_account(hosting::UsageAdmin& admin, const std::string& account) {
   doveadm_hosting_text_column("kind");
   doveadm_hosting_text_column("name");
-  for (const char* name : {"bytes", "percent", "messages", "disk"}) {
-    doveadm_hosting_number_column(name);
-  }
+  doveadm_hosting_number_column("bytes");
+  doveadm_hosting_right_column("percent");
+  doveadm_hosting_number_column("messages");
+  doveadm_hosting_number_column("disk");
   doveadm_hosting_text_column("at");
-  doveadm_hosting_number_column("age");
+  doveadm_hosting_right_column("age");
   doveadm_hosting_text_column("stale");
   doveadm_hosting_text_column("problem");
   const auto usage = admin.Account(account);

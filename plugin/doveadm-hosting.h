@@ -21,7 +21,7 @@ void cmd_hosting_status(struct doveadm_cmd_context* cctx);
 /* doveadm-hosting-invoice.cc */
 void cmd_hosting_invoice(struct doveadm_cmd_context* cctx);
 
-/* doveadm-hosting-series-*.c: global settings; they live as long as the process. */
+/* doveadm-hosting-series-*.c: global settings, in the data stack. */
 const char* doveadm_hosting_socket(void);
 const char* doveadm_hosting_policy_file(void);
 

@@ -133,7 +133,7 @@ void report_only(hosting_user& user, const hosting_root* package, const hosting_
   if (found.root == nullptr && mailbox != nullptr && mailbox->figures.mailbox_limit != 0) {
     hosting::MailAmount amount;
     std::string error;
-    if (hosting_count(user, &amount, &error) > 0) {
+    if (hosting_count(user, hosting_store::as_is, &amount, &error) > 0) {
       as_mailbox = *mailbox;
       as_mailbox.bytes = amount.bytes;
       as_mailbox.bytes_limit = mailbox->figures.mailbox_limit;
@@ -195,7 +195,7 @@ bool hosting_is_move_within(struct mailbox* from, struct mailbox* to) {
     return false;
   }
   for (struct quota_root* root : hosting_series_roots(quota_get_mail_user_quota(user->user))) {
-    if (hosting_series_applies(root, to) && !hosting_series_applies(root, from)) {
+    if (hosting_series_is_visible(root, to) && !hosting_series_is_visible(root, from)) {
       return false;
     }
   }

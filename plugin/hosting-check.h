@@ -9,5 +9,6 @@ enum quota_alloc_result hosting_check(hosting_user& user, struct quota_transacti
                                       uint64_t size, enum quota_alloc_result (*next)(void*),
                                       void* context, const char** error_r);
 
-// Whether a message between these mailboxes adds nothing to any quota root of theirs.
+// Whether moving a message between these mailboxes is never refused: of one user, and the roots
+// that count the one's namespace count the other's.
 bool hosting_is_move_within(struct mailbox* from, struct mailbox* to);

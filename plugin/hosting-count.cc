@@ -34,8 +34,8 @@ struct mail_namespace* only_storage(struct quota_root* root) {
 }
 
 // As hosting_count; 0: not an lbox store alone.
-int count_lbox(hosting_user& user, struct quota_root* root, hosting::MailAmount* amount_r,
-               std::string* error_r) {
+int count_lbox(hosting_user& user, struct quota_root* root, hosting_store store,
+               hosting::MailAmount* amount_r, std::string* error_r) {
   static auto* const totals_of =
       reinterpret_cast<lbox_totals_func_t*>(dlsym(RTLD_DEFAULT, LBOX_TOTALS_SYMBOL));
   struct mail_namespace* ns = totals_of == nullptr ? nullptr : only_storage(root);
@@ -46,7 +46,9 @@ int count_lbox(hosting_user& user, struct quota_root* root, hosting::MailAmount*
     user.ignores_any = hosting_series_ignores_any(root);
   }
   struct lbox_totals totals;
-  const int ret = *user.ignores_any ? 0 : totals_of(ns->storage, ns->list, &totals);
+  const int ret = *user.ignores_any ? 0
+                                    : totals_of(ns->storage, ns->list,
+                                                store == hosting_store::create ? 1 : 0, &totals);
   if (ret < 0) {
     *error_r = mail_storage_get_last_internal_error(ns->storage, nullptr);
     return -1;
@@ -64,13 +66,14 @@ int count_lbox(hosting_user& user, struct quota_root* root, hosting::MailAmount*
 
 }  // namespace
 
-int hosting_count(hosting_user& user, hosting::MailAmount* amount_r, std::string* error_r) {
+int hosting_count(hosting_user& user, hosting_store store, hosting::MailAmount* amount_r,
+                  std::string* error_r) {
   struct quota* quota = quota_get_mail_user_quota(user.user);
   struct quota_root* root = quota == nullptr ? nullptr : hosting_root_of(*quota);
   if (root == nullptr) {
     return 0;
   }
-  if (const int ret = count_lbox(user, root, amount_r, error_r); ret != 0) {
+  if (const int ret = count_lbox(user, root, store, amount_r, error_r); ret != 0) {
     return ret;
   }
   *amount_r = {};

@@ -5,5 +5,6 @@
 #define HOSTING_DEFAULT_SOCKET "hosting-usage" /* below base_dir */
 #define HOSTING_DEFAULT_SPOOL "/var/lib/dovecot/hosting/spool"
 #define HOSTING_DEFAULT_POLICY_FILE "/etc/dovecot/hosting.toml"
+#define HOSTING_DEFAULT_TIMEOUT_MS 50
 
 #endif

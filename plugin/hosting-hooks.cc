@@ -1,6 +1,6 @@
 // Where the plugin "hosting" meets mailboxes and mails: it is told before anything changes, and
-// turns refusals for now into temporary errors. Its hooks run behind the quota plugin's, so that
-// its functions are called first.
+// turns refusals for now into temporary errors. Its functions of mailboxes are called around those
+// of the quota plugin (hosting-module.c).
 #include <cstring>
 
 #include "plugin/hosting-check.h"
@@ -49,7 +49,7 @@ class save_step {
     }
     was_moving_ = user_->moving;
     was_storing_ = user_->storing;
-    user_->later = user_->showing = false;
+    hosting_roots_begin_check(*user_);
     user_->storing = storing;
     user_->moving = ctx->moving && from != nullptr && hosting_is_move_within(from, box_);
     hosting_series_hook_test_alloc(user_, quota_get_mail_user_quota(user_->user));
@@ -104,7 +104,8 @@ static int hosting_get_status(struct mailbox* box, enum mailbox_status_items ite
     hosting_user* user = hosting_user_of_box(box);
     const bool check = user != nullptr && (items & STATUS_CHECK_OVER_QUOTA) != 0;
     if (check) {
-      user->later = user->showing = user->moving = user->storing = false;
+      hosting_roots_begin_check(*user);
+      user->moving = user->storing = false;
     }
     const int ret = super_of(box).get_status(box, items, status_r);
     if (check && ret < 0 && user->later) {

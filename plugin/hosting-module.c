@@ -13,17 +13,28 @@ const char* hosting_plugin_dependencies[] = {"quota", NULL};
 static struct mail_storage_hooks hosting_storage_hooks = {
     .mail_user_created = hosting_mail_user_created,
     .mail_namespaces_created = hosting_mail_namespaces_created,
-    .mailbox_allocated = hosting_mailbox_allocated,
     .mail_allocated = hosting_mail_allocated,
+};
+
+/* Dovecot runs hooks in the order of the modules' file names, and what is hooked first is called
+   first. The plugin is loaded behind quota, which it needs, but its functions of mailboxes go
+   around those of quota: so these hooks have a name of their own. */
+static struct module hosting_outer_module;
+static struct mail_storage_hooks hosting_outer_hooks = {
+    .mailbox_allocated = hosting_mailbox_allocated,
 };
 
 void hosting_plugin_init(struct module* module) {
   quota_backend_register(&hosting_quota_backend);
   quota_backend_register(&hosting_mailbox_quota_backend);
   mail_storage_hooks_add(module, &hosting_storage_hooks);
+  hosting_outer_module = *module;
+  hosting_outer_module.path = (char*)"lib00_hosting_plugin.so";
+  mail_storage_hooks_add(&hosting_outer_module, &hosting_outer_hooks);
 }
 
 void hosting_plugin_deinit(void) {
+  mail_storage_hooks_remove(&hosting_outer_hooks);
   mail_storage_hooks_remove(&hosting_storage_hooks);
   quota_backend_unregister(&hosting_mailbox_quota_backend);
   quota_backend_unregister(&hosting_quota_backend);

@@ -11,7 +11,8 @@ struct quota_backend;
 /* hosting-quota.cc */
 extern const struct quota_backend hosting_quota_backend, hosting_mailbox_quota_backend;
 
-/* Hooks, run behind those of the plugins quota and trash (hosting-hooks.cc). */
+/* Hooks (hosting-hooks.cc), run behind those of the plugins quota and trash but for the one of
+ * mailboxes. */
 void hosting_mail_user_created(struct mail_user* user);
 void hosting_mail_namespaces_created(struct mail_namespace* namespaces);
 void hosting_mailbox_allocated(struct mailbox* box);

@@ -67,12 +67,17 @@ int look_up_mailbox(hosting_user& user, hosting_root& root, std::string* error_r
     return 0;
   }
   hosting::MailAmount amount;
-  if (hosting_count(user, &amount, error_r) < 0) {
+  if (hosting_count(user, hosting_store::as_is, &amount, error_r) < 0) {
     return -1;
   }
   root.bytes = amount.bytes;
   root.messages = amount.messages;
   return 0;
+}
+
+void set_not_asked(struct quota_root* root) {
+  root->bytes_limit = kNotAskedYet;
+  root->count_limit = hosting_is_package_root(root) ? kNotAskedYet : 0;
 }
 
 // Whether this one of the user's roots tells how much changed: the package's, if there is one.
@@ -103,6 +108,15 @@ bool hosting_is_mailbox_root(const struct quota_root* root) {
   return strcmp(root->backend.name, HOSTING_MAILBOX_BACKEND) == 0;
 }
 
+void hosting_roots_begin_check(hosting_user& user) {
+  user.later = user.showing = false;
+  for (struct quota_root* root : hosting_series_roots(quota_get_mail_user_quota(user.user))) {
+    if (hosting_is_package_root(root) || hosting_is_mailbox_root(root)) {
+      set_not_asked(root);
+    }
+  }
+}
+
 struct quota_root* hosting_root_alloc(void) noexcept {
   auto* root = i_new(hosting_root, 1);
   return &root->root;
@@ -112,8 +126,7 @@ void hosting_root_setup(struct quota_root* root) noexcept {
   // Not "auto updating", although it is: Dovecot then looks up the size of what is expunged and
   // keeps its own sums up to date, instead of adding them up anew.
   root->auto_updating = FALSE;
-  root->bytes_limit = kNotAskedYet;
-  root->count_limit = hosting_is_package_root(root) ? kNotAskedYet : 0;
+  set_not_asked(root);
 }
 
 void hosting_root_deinit(struct quota_root* root) noexcept {

@@ -22,6 +22,10 @@ bool hosting_is_mailbox_root(const struct quota_root* root);
 // The package's root, else the mailbox's; nullptr: there is none of ours.
 struct quota_root* hosting_root_of(struct quota& quota);
 
+// To be called when a check begins: what the roots answer now is for the check, and they are asked
+// even if nothing was limited the last time.
+void hosting_roots_begin_check(hosting_user& user);
+
 // What both series' tables of functions refer to.
 extern "C" {
 struct quota_root* hosting_root_alloc(void) noexcept;

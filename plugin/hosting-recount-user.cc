@@ -75,7 +75,7 @@ int recount(hosting_user& user, bool force, std::string* error_r) {
     }
   }
   hosting::MailAmount amount;
-  if (hosting_count(user, &amount, error_r) <= 0) {
+  if (hosting_count(user, hosting_store::create, &amount, error_r) <= 0) {
     if (error_r->empty()) {
       *error_r = "mail cannot be counted at present";
     }

@@ -86,7 +86,7 @@ struct quota_rule* rule_of(struct quota_root* root, struct mailbox* box) {
 }  // namespace
 
 int hosting_series_settings(struct mail_user* user, hosting_settings_values* values_r,
-                            const char**) {
+                            const char** error_r) {
   values_r->socket = setting(user, "hosting_socket", HOSTING_DEFAULT_SOCKET);
   if (values_r->socket.front() != '/') {
     values_r->socket = std::string(user->set->base_dir) + "/" + values_r->socket;
@@ -96,6 +96,13 @@ int hosting_series_settings(struct mail_user* user, hosting_settings_values* val
   values_r->package = setting(user, "hosting_package", "");
   values_r->extra_space = size_field(user, "hosting_extra_space");
   values_r->mailbox_limit = size_field(user, "hosting_mailbox_limit");
+  if (const char* value = mail_user_plugin_getenv(user, "hosting_timeout"); value != nullptr) {
+    const char* error = nullptr;
+    if (settings_get_time_msecs(value, &values_r->timeout_ms, &error) < 0) {
+      *error_r = p_strdup_printf(user->pool, "hosting_timeout: %s", error);
+      return -1;
+    }
+  }
   values_r->event_account = mail_user_plugin_getenv_bool(user, "hosting_event_account");
   return 0;
 }
@@ -119,8 +126,12 @@ const char* hosting_series_root_name(struct quota_root* root) {
   return root->set->name;
 }
 
+bool hosting_series_is_visible(struct quota_root* root, struct mailbox* box) {
+  return quota_root_is_namespace_visible(root, box->list->ns);
+}
+
 bool hosting_series_applies(struct quota_root* root, struct mailbox* box) {
-  if (root->no_enforcing || !quota_root_is_namespace_visible(root, box->list->ns)) {
+  if (root->no_enforcing || !hosting_series_is_visible(root, box)) {
     return false;
   }
   const struct quota_rule* rule = rule_of(root, box);

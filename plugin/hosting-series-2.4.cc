@@ -136,6 +136,7 @@ int hosting_series_settings(struct mail_user* user, hosting_settings_values* val
     values_r->spool = set->hosting_spool;
     values_r->account = set->hosting_account;
     values_r->package = set->hosting_package;
+    values_r->timeout_ms = set->hosting_timeout;
     values_r->event_account = set->hosting_event_account;
     settings_free(set);
   } else if (strstr(error, "has no settings struct named") == nullptr) {
@@ -175,6 +176,10 @@ std::vector<struct quota_root*> hosting_series_roots(struct quota* quota) {
 
 const char* hosting_series_root_name(struct quota_root* root) {
   return root->set->quota_name;
+}
+
+bool hosting_series_is_visible(struct quota_root* root, struct mailbox* box) {
+  return quota_root_is_visible(root, box);
 }
 
 bool hosting_series_applies(struct quota_root* root, struct mailbox* box) {

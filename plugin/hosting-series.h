@@ -8,15 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "plugin/hosting-defaults.h"
 #include "plugin/hosting-dovecot.h"
 
 struct hosting_user;
 
 struct hosting_settings_values {
   std::string socket, spool;
-  std::string account, package;                        // userdb fields (or settings); "": none
-  std::optional<uint64_t> extra_space, mailbox_limit;  // userdb fields, bytes
-  bool event_account = false;                          // whether events name the account
+  std::string account, package;                          // userdb fields (or settings); "": none
+  std::optional<uint64_t> extra_space, mailbox_limit;    // userdb fields, bytes
+  unsigned int timeout_ms = HOSTING_DEFAULT_TIMEOUT_MS;  // of a call to hosting-usage
+  bool event_account = false;                            // whether events name the account
 };
 
 // Settings and userdb fields of a user. A value that is no size is logged and counts as not given.
@@ -30,6 +32,8 @@ std::optional<uint64_t> hosting_series_size(const char* text);
 std::vector<struct quota_root*> hosting_series_roots(struct quota* quota);
 // The root's name, as clients see it.
 const char* hosting_series_root_name(struct quota_root* root);
+// Whether the root counts mail of the mailbox's namespace.
+bool hosting_series_is_visible(struct quota_root* root, struct mailbox* box);
 // Whether a save into this mailbox is checked against this root: visible, enforced, not ignored.
 bool hosting_series_applies(struct quota_root* root, struct mailbox* box);
 // Whether any mailbox of the user is left out of this root (quota_ignore, rule "ignore").

@@ -11,6 +11,7 @@ struct hosting_settings {
   const char* hosting_policy_file;
   const char* hosting_account;
   const char* hosting_package;
+  unsigned int hosting_timeout; /* ms */
   bool hosting_event_account;
 };
 

@@ -12,6 +12,7 @@ hosting_connection& connection_of(hosting_user& user) {
     hosting::UsageClient::Options options;
     options.socket_path = user.settings.socket;
     options.spool_folder = user.settings.spool;
+    options.call_limit = std::chrono::milliseconds(user.settings.timeout_ms);
     // The connection may outlive the user.
     options.log = [event = std::shared_ptr<struct event>(event_ref(user.event),
                                                          [](struct event* e) { event_unref(&e); })](
@@ -161,7 +162,7 @@ void hosting_user_report(hosting_user& user) {
   }
   hosting::MailAmount amount;
   std::string error;
-  const int ret = hosting_count(user, &amount, &error);
+  const int ret = hosting_count(user, hosting_store::create, &amount, &error);
   if (ret == 0) {
     return;  // stays changed
   }

@@ -10,7 +10,7 @@
 extern "C" {
 #include "plugin/lbox-totals.h"
 
-int lbox_hosting_totals(struct mail_storage* _storage, struct mailbox_list* list,
+int lbox_hosting_totals(struct mail_storage* _storage, struct mailbox_list* list, int create,
                         struct lbox_totals* totals_r) {
   if (strcmp(_storage->name, LBOX_STORAGE_NAME) != 0) {
     return 0;
@@ -19,7 +19,7 @@ int lbox_hosting_totals(struct mail_storage* _storage, struct mailbox_list* list
     struct lbox_storage* storage = LBOX_STORAGE(_storage);
     i_zero(totals_r);
     if (storage->state->store == nullptr) {
-      if (access(storage->state->path.c_str(), F_OK) < 0 && errno == ENOENT) {
+      if (create == 0 && access(storage->state->path.c_str(), F_OK) < 0 && errno == ENOENT) {
         return 1;
       }
       if (lbox_storage_open(storage, list) < 0) {

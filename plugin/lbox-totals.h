@@ -11,7 +11,7 @@ struct mailbox_list;
 #define LBOX_TOTALS_SYMBOL "lbox_hosting_totals"
 
 struct lbox_totals {
-  uint8_t store[16];    /* the store's UUID; zeros: there is no store yet */
+  uint8_t store[16];    /* the store's UUID; zeros: there is none yet */
   uint64_t transaction; /* orders the totals of one store */
   uint64_t messages;
   uint64_t virtual_bytes; /* with CRLF line ends */
@@ -19,8 +19,9 @@ struct lbox_totals {
 };
 
 /* Returns 1 with the totals, 0 if the storage is not lbox, -1 on error
-   (set on the storage). Never creates a store. */
-typedef int lbox_totals_func_t(struct mail_storage* storage, struct mailbox_list* list,
+   (set on the storage). create: a store that is missing is made, so that
+   it has a UUID. */
+typedef int lbox_totals_func_t(struct mail_storage* storage, struct mailbox_list* list, int create,
                                struct lbox_totals* totals_r);
 
 #pragma GCC visibility push(default)

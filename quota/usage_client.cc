@@ -319,12 +319,12 @@ UsageClient::UsageClient(Options options, SessionUser user)
 UsageClient::~UsageClient() = default;
 
 Status UsageClient::Connect() {
-  return state_->Connect(Clock::now() + kCallLimit);
+  return state_->Connect(Clock::now() + state_->options.call_limit);
 }
 
 Lookup UsageClient::Figures() {
   State& s = *state_;
-  const auto deadline = Clock::now() + kCallLimit;
+  const auto deadline = Clock::now() + s.options.call_limit;
   s.Receive();
   if (!s.welcomed) {
     (void)s.Connect(deadline);
@@ -385,14 +385,14 @@ void UsageClient::Pump() {
   s.Flush();
   s.Receive();
   if (!s.welcomed && (s.newest || s.knows)) {
-    (void)s.Connect(Clock::now() + kCallLimit);
+    (void)s.Connect(Clock::now() + s.options.call_limit);
   }
   s.SendReport();
 }
 
 void UsageClient::Close() {
   State& s = *state_;
-  const auto deadline = Clock::now() + kCallLimit;
+  const auto deadline = Clock::now() + s.options.call_limit;
   s.Receive();
   if (s.newest && !s.welcomed) {
     (void)s.Connect(deadline);

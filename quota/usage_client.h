@@ -60,8 +60,9 @@ class UsageClient {
     std::string socket_path, spool_folder;
     // Seconds that last known figures count after the last sign of life, until Welcome says.
     uint32_t mail_stale_after = 900;
-    std::function<int64_t()> boot_ms;             // CLOCK_BOOTTIME in ms; empty: the system's
-    std::function<void(const std::string&)> log;  // one line an outage, one when it is over
+    std::chrono::milliseconds call_limit = kCallLimit;  // that no call blocks longer than
+    std::function<int64_t()> boot_ms;                   // CLOCK_BOOTTIME in ms; empty: the system's
+    std::function<void(const std::string&)> log;        // one line an outage, one when it is over
   };
 
   UsageClient(Options options, SessionUser user);

@@ -47,7 +47,8 @@ void RecountLink::Drop(int64_t now_ms, const std::string& why) {
   }
   pause_ms_ = pause_ms_ == 0 ? kFirstPauseMs : std::min(pause_ms_ * 2, kMaxPauseMs);
   retry_at_ms_ = now_ms + pause_ms_;
-  if (!std::exchange(told_, true)) {
+  // Dovecot's master ends it when it has nothing to do.
+  if (service_.recounts_waiting() != 0 && !std::exchange(told_, true)) {
     log_(LogLevel::kWarning, "hosting-recount is away, " +
                                  std::to_string(service_.recounts_waiting()) +
                                  " users wait for it: " + why);
