@@ -38,8 +38,12 @@ def pytest_runtest_makereport(item, call):
 def _factory():
     servers = []
 
-    def make(**options):
+    def make(prepare=None, **options):
+        """prepare(server), before it starts: for configuration that needs to know its folder."""
         servers.append(Server(**options))
+        if prepare is not None:
+            prepare(servers[-1])
+            servers[-1].write_config()
         return servers[-1].start()
 
     yield make

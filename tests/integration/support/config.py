@@ -25,6 +25,7 @@ class Config:
     prefix: str = ""  # of the inbox namespace
     namespaces: object = None  # text that replaces the inbox namespace
     users: dict = None  # name -> password; None lets any user in with PASSWORD
+    userdb: dict = None  # user -> {field: value}, beside the fields that every user gets
     home: str = None  # template, %u is the user; default <base>/home/%u
     fsync: str = None  # mail_fsync
     sieve: bool = False  # for LMTP and LDA; active script ~/.dovecot.sieve
@@ -167,12 +168,18 @@ def _auth(config, series, base):
                   "driver = passwd-file\n  args = scheme=PLAIN username_format=%%u %s/passwd" % base)
         userdb = "driver = static\n  args = %s allow_all_users=yes" % " ".join(
             "%s=%s" % item for item in fields.items())
+        if config.userdb is not None:
+            userdb = ("driver = passwd-file\n  args = username_format=%%u %s/userdb\n}\n"
+                      "userdb {\n  %s" % (base, userdb))
         return "passdb {\n  %s\n}\nuserdb {\n  %s\n}\n" % (passdb, userdb)
     if config.users is None:
         passdb = "passdb static {\n  password = %s\n}\n" % PASSWORD
     else:
         passdb = ("passdb passwd-file {\n  passwd_file_path = %s/passwd\n"
                   "  default_password_scheme = PLAIN\n  auth_username_format = %%{user}\n}\n" % base)
+    if config.userdb is not None:
+        passdb += ("userdb passwd-file {\n  passwd_file_path = %s/userdb\n"
+                   "  auth_username_format = %%{user}\n}\n" % base)
     return passdb + "userdb static {\n  fields {\n%s\n  }\n  static_allow_all_users = yes\n}\n" % (
         "\n".join("    %s = %s" % item for item in fields.items()))
 

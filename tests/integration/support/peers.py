@@ -35,7 +35,8 @@ class Postfix:
 
     DOMAIN = "mail.example.com"
 
-    def __init__(self, server):
+    def __init__(self, server, policy_service=None):
+        """policy_service: what is asked about each recipient, as Postfix names it ("inet:127.0.0.1:12340")."""
         self._port = Port()
         self.port = self._port.number
         self.base = server.base + "/postfix"
@@ -44,7 +45,8 @@ class Postfix:
             os.makedirs("%s/%s" % (self.base, folder))
         subprocess.run(["chown", "postfix", self.base + "/data"], check=True)
         os.chmod(self.base + "/data", 0o700)
-        self._write("main.cf", _MAIN_CF.format(base=self.base, domain=self.DOMAIN, host=HOST, lmtp=server.lmtp_port))
+        self._write("main.cf", _MAIN_CF.format(base=self.base, domain=self.DOMAIN, host=HOST, lmtp=server.lmtp_port,
+            ask="check_policy_service %s, " % policy_service if policy_service else ""))
         self._write("master.cf", _MASTER_CF.format(host=HOST, port=self.port))
         self._process = None
 
@@ -143,7 +145,7 @@ minimal_backoff_time = 1s
 maximal_backoff_time = 1s
 # a destination that fails is not avoided for long either
 transport_retry_time = 1s
-smtpd_recipient_restrictions = permit_mynetworks, reject
+smtpd_recipient_restrictions = {ask}permit_mynetworks, reject
 smtpd_client_connection_count_limit = 0
 smtputf8_enable = no
 """

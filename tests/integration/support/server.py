@@ -122,6 +122,13 @@ class Server:
                 for user, password in self.config.users.items():
                     file.write("%s:{PLAIN}%s::::::\n" % (user, password))
             os.chmod(self.base + "/passwd", 0o644)
+        if self.config.userdb is not None:
+            with open(self.base + "/userdb", "w", encoding="utf-8") as file:
+                for user, fields in self.config.userdb.items():
+                    file.write("%s::%d:%d::%s::%s\n" % (
+                        user, self.config.mail_uid, self.config.mail_uid, self.user_home(user),
+                        " ".join("userdb_%s=%s" % item for item in fields.items())))
+            os.chmod(self.base + "/userdb", 0o644)
 
     def start(self):
         """Starts Dovecot and returns once every protocol answers."""
