@@ -108,7 +108,7 @@ Status LedgerJournal::Append(std::string_view record) {
   bytes.Number<uint32_t>(record.size());
   bytes.Number<uint64_t>(Check(record));
   bytes.Bytes(record);
-  const Status status = Write(end_, bytes.bytes());
+  Status status = Write(end_, bytes.bytes());
   if (!status.ok()) {
     // What was written of it is no whole record; this only gives its space back.
     (void)!ftruncate(file_.get(), static_cast<off_t>(end_));

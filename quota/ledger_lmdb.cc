@@ -178,7 +178,7 @@ Status LmdbLedger::Write(Table table, std::string key, std::optional<std::string
     unsaved_.push_back(at);
   }
   at->second = {std::move(value), false};
-  const Status status = WriteThrough(at->first, at->second);
+  Status status = WriteThrough(at->first, at->second);
   if (status.ok()) {
     return status;
   }

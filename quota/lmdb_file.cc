@@ -86,7 +86,7 @@ Status LmdbFile::OpenMap() {
   if ((rc = mdb_env_set_maxdbs(env_, kTables)) != 0 ||
       (rc = mdb_env_set_mapsize(env_, map_bytes_)) != 0 ||
       (rc = mdb_env_open(env_, path_.c_str(), MDB_NOSUBDIR | MDB_NORDAHEAD, 0600)) != 0) {
-    const Status status = Error(rc, "mdb_env_open");
+    Status status = Error(rc, "mdb_env_open");
     Close();
     return status;
   }
@@ -194,7 +194,7 @@ Status LmdbFile::Grow() {
   Close();
   const uint64_t before = map_bytes_;
   map_bytes_ = before * 2;
-  const Status status = OpenMap();
+  Status status = OpenMap();
   if (status.ok()) {
     return status;
   }

@@ -360,8 +360,10 @@ void UsageServer::TakeSpool() {
         continue;
       }
       if (answer == UsageService::SpoolAnswer::kUseless) {
-        LogSometimes(LogLevel::kWarning, folder + "/" + name + " of uid " + std::to_string(owner) +
-                                             " is of no use: the uid may not speak for its user");
+        std::string text = folder;
+        text += "/" + name + " is of no use: uid " + std::to_string(owner);
+        text += " may not speak for its user";
+        LogSometimes(LogLevel::kWarning, text);
       }
     }
     spool_done_.push_back(name);

@@ -56,7 +56,10 @@ class UsageProcess {
     }
     ASSERT_TRUE(Eventually([this] { return ConnectUnix(socket()).ok(); }));
   }
-  void Signal(int number) { kill(pid_, number); }
+  void Signal(int number) {
+    ASSERT_GT(pid_, 0);
+    kill(pid_, number);
+  }
   int Wait() {
     int status = -1;
     waitpid(pid_, &status, 0);
