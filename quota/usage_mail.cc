@@ -62,7 +62,7 @@ Status UsageMail::Start(bool all_unsure) {
           if (all_unsure) {
             unsure.emplace_back(id, row);
           } else if (row.open > 0) {
-            orphans_[id.name] = {row.open, now_ms + kReturnSeconds * 1000};
+            orphans_[id.name] = {row.open, now_ms + clock_.return_seconds * 1000};
           }
           if (row.recount || all_unsure) {
             recounts_.Add(id.name,
@@ -198,7 +198,7 @@ Status UsageMail::SendAway(const std::string& user, const std::string& account) 
   (void)account;  // its row stays open until the session is back
   Orphans& orphans = orphans_[user];
   ++orphans.sessions;
-  orphans.until_ms = clock_.boot_ms() + kReturnSeconds * 1000;
+  orphans.until_ms = clock_.boot_ms() + clock_.return_seconds * 1000;
   return {};
 }
 

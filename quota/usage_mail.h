@@ -30,6 +30,7 @@ class UsageMail {
   struct Clock {
     std::function<int64_t()> now;      // Unix seconds
     std::function<int64_t()> boot_ms;  // ms, never set back
+    int64_t return_seconds = kReturnSeconds;
   };
   // What a report is allowed and known to be.
   struct Claim {

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +50,9 @@ class UsageProcess {
     ASSERT_GE(pid_, 0);
     if (pid_ == 0) {
       const int out = open(log().c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+      // It must neither outlive a test that crashes nor hold what that test writes to.
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      dup2(out, 1);
       dup2(out, 2);
       execl(USAGE_PROGRAM, USAGE_PROGRAM, state().c_str(), socket().c_str(), recount_socket.c_str(),
             boot_id.c_str(), std::to_string(accounts).c_str(), nullptr);

@@ -52,7 +52,8 @@ int Run(char** argv) {
   options.recount_socket = std::string(argv[3]) == "-" ? "" : argv[3];
   options.boot_id = argv[4];
   options.policy = [loaded](bool always, std::string*) { return always ? loaded : nullptr; };
-  options.clock = {[] { return static_cast<int64_t>(time(nullptr)); }, BootMs};
+  constexpr int64_t kReturn = 3;  // seconds, in place of 30
+  options.clock = {[] { return static_cast<int64_t>(time(nullptr)); }, BootMs, kReturn};
   options.log = [](LogLevel, const std::string& text) { fprintf(stderr, "%s\n", text.c_str()); };
   auto server = UsageServer::Start(std::move(options));
   if (!server.ok()) {
