@@ -9,13 +9,13 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests", "integration"))
 
+from support.disk import allocated, remove_files  # noqa: E402
 from support.messages import corpus_messages, own_messages  # noqa: E402
 from support.server import HOST, Server  # noqa: E402
 from support.wire import Imap, Lmtp, Pop3  # noqa: E402
 
 USERS = ["alice", "bob", "carol", "dave"]
 MIGRATED = "erin"
-INDEX_FILES = re.compile(r"^dovecot(\.list)?\.index(?!\.pvt)")
 FREEING_TIMEOUT = 30  # seconds
 
 
@@ -72,7 +72,7 @@ class Mailboxes:
 
     def disk(self):
         """Bytes of disk that the users' mail takes, index files included."""
-        return sum(allocated(self.server.user_home(user)) for user in USERS)
+        return sum(allocated(self.server.user_home(user))[0] for user in USERS)
 
     def state(self, user):
         """What a client may rely on: UIDVALIDITY, and for each message UID, flags and content."""
@@ -106,13 +106,7 @@ class Mailboxes:
     def delete_index_files(self, users):
         """Deletes them once no process has them open, and returns how many there were."""
         self.server.await_no_sessions()
-        count = 0
-        for user in users:
-            for folder, _, files in os.walk(self.server.user_home(user)):
-                for file in filter(INDEX_FILES.match, files):
-                    os.unlink(os.path.join(folder, file))
-                    count += 1
-        return count
+        return sum(remove_files(self.server.user_home(user)) for user in users)
 
 
 def literal(value):
@@ -151,18 +145,6 @@ def check_same(before, after, what):
                     what, uid, items, new.get(uid)))
             old, new = sorted(old), sorted(new)
         check(new == old, "%s changed %s from %r to %r" % (what, name, old, new))
-
-
-def allocated(folder):
-    seen = {}
-    for where, _, files in os.walk(folder):
-        for file in files:
-            try:
-                status = os.lstat(os.path.join(where, file))
-            except FileNotFoundError:
-                continue  # a temporary file of a process at work
-            seen[status.st_dev, status.st_ino] = status.st_blocks * 512
-    return sum(seen.values())
 
 
 def mib(size):

@@ -21,7 +21,6 @@ class Operation:
     limit: float = None   # the ratio to reach; None: shown only
     against: str = "best"  # or the name of a format
     peers: tuple = ()     # formats that take part beside lbox; empty: all
-    scale_free: bool = False
     function: object = None
 
 
@@ -68,7 +67,6 @@ class Turn:
 
     def new_user(self, tag):
         """A user without mail. Names are of one length, and the same for every format."""
-        self.bench.users += 1
         return "%s-%02d-%s" % (tag, self.repeat, self.format.name[:2])
 
     def filled(self, count):
@@ -80,7 +78,6 @@ class Turn:
 class Bench:
     def __init__(self, formats, corpus, scale, progress=None):
         self.formats, self.corpus, self.scale = formats, corpus, scale
-        self.users = 0
         self._filled, self._maildir = {}, None
         self._progress = progress or (lambda text: print(text, file=sys.stderr, flush=True))
 

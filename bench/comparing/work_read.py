@@ -4,7 +4,8 @@ import hashlib
 import random
 import re
 
-from .formats import INDEX_FILE
+from support.disk import INDEX_FILE
+
 from .run import operation
 
 CACHE_FILE = re.compile(r"^dovecot\.index\.cache$")
