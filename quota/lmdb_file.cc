@@ -10,6 +10,7 @@
 #include <lmdb.h>
 #include <sys/stat.h>
 
+#include "storage/lmdb_status.h"
 #include "storage/status_macros.h"
 
 namespace hosting {
@@ -29,26 +30,7 @@ std::string_view View(const MDB_val& value) {
 }  // namespace
 
 Status LmdbFile::Error(int rc, const char* what) const {
-  const std::string message = std::string(what) + "(" + path_ + "): " + mdb_strerror(rc);
-  switch (rc) {
-    case MDB_NOTFOUND:
-      return Status(Code::kNotFound, message);
-    case MDB_MAP_FULL:
-    case MDB_TXN_FULL:
-      return Status(Code::kFull, message);
-    case MDB_VERSION_MISMATCH:
-      return Status(Code::kUnsupported, message);
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_INVALID:
-    case MDB_INCOMPATIBLE:
-      return Status(Code::kCorruption, message);
-    case MDB_BAD_VALSIZE:
-      return Status(Code::kInvalid, message);
-    default:
-      return rc > 0 ? Status::FromErrno(std::string(what) + "(" + path_ + ")", rc)
-                    : Status(Code::kIo, message);
-  }
+  return lbox::LmdbStatus(rc, std::string(what) + "(" + path_ + ")");
 }
 
 Result<LmdbFile> LmdbFile::Open(const std::string& path, uint64_t map_bytes) {

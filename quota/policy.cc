@@ -2,19 +2,10 @@
 
 #include <algorithm>
 
+#include "quota/policy_text.h"
+
 namespace hosting {
 namespace {
-
-// ASCII only, as domains are compared.
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') {
-      c = static_cast<char>(c - 'A' + 'a');
-    }
-  }
-  return lower;
-}
 
 template <typename Map>
 auto Find(const Map& map, std::string_view name) -> typename Map::mapped_type {

@@ -27,16 +27,6 @@ std::string Found(const TomlNode& node) {
   }
 }
 
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') {
-      c = static_cast<char>(c - 'A' + 'a');
-    }
-  }
-  return lower;
-}
-
 bool IsName(std::string_view text) {
   return !text.empty() && text.size() <= kMaxName && text.front() != ' ' && text.back() != ' ' &&
          IsPrintable(text);

@@ -48,6 +48,8 @@ size_t Utf8Length(const char* p, const char* end);
 void AppendUtf8(uint32_t code, std::string* to);
 // Whether the text is UTF-8 and has none of the characters U+0000-001F and U+007F-009F.
 bool IsPrintable(std::string_view text);
+// ASCII letters only, as domains are compared.
+std::string LowerCase(std::string_view text);
 // In double quotes, at most 80 bytes of it.
 std::string Quoted(std::string_view text);
 // The candidate that `text` was most probably meant to be; empty: none is near enough.

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 
+#include "quota/boot_clock.h"
 #include "quota/client_outage.h"
 #include "quota/frame.h"
 #include "quota/page_map.h"
@@ -22,12 +23,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kRetryMs = 1000;
 constexpr int64_t kRefusedRetryMs = 60000;
 constexpr size_t kInstanceBytes = sizeof(MailAmount::instance);
-
-int64_t SystemBootMs() {
-  struct timespec now {};
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
-}
 
 void Add(Causes& sum, const Causes& more) {
   sum.delivered += more.delivered;
@@ -67,7 +62,7 @@ struct UsageClient::State {
         outage(ClientOutage::Of(options.socket_path)),
         stale_after(options.mail_stale_after) {
     if (!options.boot_ms) {
-      options.boot_ms = SystemBootMs;
+      options.boot_ms = BootMs;
     }
   }
 

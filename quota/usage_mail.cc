@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "quota/ledger_rows.h"
+#include "quota/size.h"
 #include "storage/status_macros.h"
 #include "usage.pb.h"
 
@@ -14,9 +15,8 @@ namespace {
 using Urgency = RecountQueue::Urgency;
 
 constexpr std::string_view kPlaceKey = "user/";
-constexpr uint64_t kMostBytes = 1ULL << 60;  // of one mailbox: more is no figure
-constexpr uint64_t kMostMessages = 1ULL << 40;
-constexpr int64_t kFutureSeconds = 60;  // that clocks of one host may be apart
+constexpr uint64_t kMostMessages = 1ULL << 40;  // of one mailbox: more, or kMaxSize, is no figure
+constexpr int64_t kFutureSeconds = 60;          // that clocks of one host may be apart
 constexpr size_t kInstanceBytes = sizeof(SourceRow::instance);
 constexpr size_t kRowsACommit = 5000;
 
@@ -222,8 +222,8 @@ void UsageMail::TakeRecounted(const std::string& user, const wire::Report& repor
 Result<UsageMail::Outcome> UsageMail::Take(const std::string& user, const std::string& account,
                                            const wire::Report& report, const Claim& claim) {
   const wire::Version& version = report.version();
-  if (version.instance().size() != kInstanceBytes || report.usage().bytes() > kMostBytes ||
-      report.usage().messages() > kMostMessages || report.usage().disk() > kMostBytes) {
+  if (version.instance().size() != kInstanceBytes || report.usage().bytes() > kMaxSize ||
+      report.usage().messages() > kMostMessages || report.usage().disk() > kMaxSize) {
     return Outcome::kInvalid;
   }
   const auto found = ledger_.Get(MailId(user, account));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "quota/ledger_rows.h"
+#include "quota/size.h"
 #include "storage/status_macros.h"
 #include "usage.pb.h"
 
@@ -12,7 +13,6 @@ namespace hosting {
 namespace {
 
 constexpr uint32_t kAlarmAfter = 3;  // partial walks in a row
-constexpr uint64_t kMostBytes = 1ULL << 60;
 
 bool HasRoot(const Account& account, const std::string& root) {
   return std::find(account.web_roots.begin(), account.web_roots.end(), root) !=
@@ -100,7 +100,7 @@ Status UsageWeb::TakeWeb(const wire::Measured& measured, int64_t now) {
   if (account == nullptr || !HasRoot(*account, measured.source())) {
     return Status(Code::kNotFound, "the policy has no such web root");
   }
-  if (measured.usage().bytes() > kMostBytes) {
+  if (measured.usage().bytes() > kMaxSize) {
     return Status(Code::kInvalid, "that many bytes are no figure");
   }
   const SourceId id{account->name, SourceKind::kWeb, measured.source()};
@@ -142,7 +142,7 @@ Status UsageWeb::TakeExternal(const std::string& account_name, const std::string
   if (!HasExternal(*account, source)) {
     return Status(Code::kNotFound, "the policy gives this account no external source of that name");
   }
-  if (bytes > kMostBytes) {
+  if (bytes > kMaxSize) {
     return Status(Code::kInvalid, "that many bytes are no figure");
   }
   SourceRow row;

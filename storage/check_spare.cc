@@ -149,28 +149,17 @@ Status FindOrphans(StoreImpl& store, std::vector<Finding>* findings) {
     }
     LBOX_RETURN_IF_ERROR(nobody.status());
   }
-  std::unordered_set<uint64_t> known_packs, known_bodies;
+  NamedFiles known;
   const auto look = [&](Txn& txn) -> Status {
-    known_packs.clear();
-    known_bodies.clear();
-    LBOX_RETURN_IF_ERROR(txn.ForEachPack([&](uint32_t id, const PackRow&) -> Status {
-      known_packs.insert(id);
-      return {};
-    }));
-    LBOX_RETURN_IF_ERROR(txn.ForEachPending([&](const PendingFile& file) -> Status {
-      (file.kind == FileKind::kPack ? known_packs : known_bodies).insert(file.id);
-      return {};
-    }));
-    return txn.ForEachBody([&](uint64_t, const BodyRow& row) -> Status {
-      if (row.large_id != 0) {
-        known_bodies.insert(row.large_id);
-      }
+    LBOX_RETURN_IF_ERROR(ReadNamedFiles(txn, true, &known));
+    return txn.ForEachPending([&](const PendingFile& file) -> Status {
+      (file.kind == FileKind::kPack ? known.packs : known.bodies).insert(file.id);
       return {};
     });
   };
   LBOX_RETURN_IF_ERROR(store.Read(look));
-  LBOX_RETURN_IF_ERROR(Unknown(store, "/p/", kPackNameDigits, known_packs, packs, findings));
-  return Unknown(store, "/l/", kLargeNameDigits, known_bodies, bodies, findings);
+  LBOX_RETURN_IF_ERROR(Unknown(store, "/p/", kPackNameDigits, known.packs, packs, findings));
+  return Unknown(store, "/l/", kLargeNameDigits, known.bodies, bodies, findings);
 }
 
 }  // namespace lbox

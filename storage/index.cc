@@ -51,7 +51,7 @@ Status Index::Create(const Guid& uuid) {
   MDB_txn* raw = nullptr;
   const int rc = env_->BeginWrite(&raw);
   if (rc != 0) {
-    return IndexError(rc, "creating " + env_->path());
+    return LmdbStatus(rc, "creating " + env_->path());
   }
   Txn txn(raw, *env_, true);
   txn.meta.uuid = uuid;
@@ -107,7 +107,7 @@ Status Index::OpenCurrent(bool& again) {
   }
   MDB_txn* raw = nullptr;
   if (const int rc = env_->BeginRead(&raw); rc != 0) {
-    return IndexError(rc, "reading " + path);
+    return LmdbStatus(rc, "reading " + path);
   }
   MetaRow meta;
   {
@@ -171,7 +171,7 @@ Status Index::BeginTxn(bool writable, std::unique_ptr<Txn>& txn) {
       continue;
     }
     if (rc != 0) {
-      return IndexError(rc, std::string(writable ? "writing " : "reading ") + env_->path());
+      return LmdbStatus(rc, std::string(writable ? "writing " : "reading ") + env_->path());
     }
     txn = std::make_unique<Txn>(raw, *env_, writable);
     LBOX_RETURN_IF_ERROR(txn->LoadMeta());

@@ -45,32 +45,6 @@ uint64_t RoundDown(uint64_t bytes, uint64_t unit) {
 
 }  // namespace
 
-Status IndexError(int error, const std::string& what) {
-  const std::string message = what + ": " + mdb_strerror(error);
-  switch (error) {
-    case MDB_NOTFOUND:
-      return Status(Code::kNotFound, message);
-    case MDB_MAP_FULL:
-    case MDB_TXN_FULL:
-      return Status(Code::kFull, message);
-    case MDB_VERSION_MISMATCH:
-      return Status(Code::kUnsupported, message);
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_INVALID:
-    case MDB_INCOMPATIBLE:
-    case MDB_CURSOR_FULL:
-    case MDB_PAGE_FULL:
-      return Status(Code::kCorruption, message);
-    case MDB_READERS_FULL:
-    case MDB_PANIC:
-    case MDB_MAP_RESIZED:
-      return Status(Code::kUnavailable, message);
-    default:
-      return error > 0 ? Status::FromErrno(what, error) : Status(Code::kIo, message);
-  }
-}
-
 uint64_t NextMapBytes(uint64_t bytes) {
   if (bytes < kFirstMapBytes) {
     return kFirstMapBytes;
@@ -203,7 +177,7 @@ Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
   do {  // LMDB gives up where a signal interrupts
     env = nullptr;
     if ((rc = mdb_env_create(&env)) != 0) {
-      return IndexError(rc, action);
+      return LmdbStatus(rc, action);
     }
     if ((rc = mdb_env_set_maxdbs(env, kMaxTables)) != 0 ||
         (rc = mdb_env_set_maxreaders(env, kMaxReaders)) != 0 ||
@@ -214,7 +188,7 @@ Status IndexEnv::OpenFile(uint64_t map_bytes, bool create) {
     }
   } while (rc == EINTR);
   if (rc != 0) {
-    return IndexError(rc, action);
+    return LmdbStatus(rc, action);
   }
   env_ = env;
   pid_ = getpid();
@@ -248,7 +222,7 @@ Status IndexEnv::OpenTables(bool create) {
   MDB_txn* txn = nullptr;
   int rc = Begin(create ? 0 : MDB_RDONLY, &txn);
   if (rc != 0) {
-    return IndexError(rc, "opening the tables of " + path_);
+    return LmdbStatus(rc, "opening the tables of " + path_);
   }
   for (const TableSpec& table : kTables) {
     rc = mdb_dbi_open(txn, table.name, table.flags | (create ? MDB_CREATE : 0),
@@ -259,12 +233,12 @@ Status IndexEnv::OpenTables(bool create) {
         return Status(Code::kCorruption,
                       path_ + " has no table '" + table.name + "'; " + kRunRepair);
       }
-      return IndexError(rc, std::string("opening table '") + table.name + "' of " + path_);
+      return LmdbStatus(rc, std::string("opening table '") + table.name + "' of " + path_);
     }
   }
   // Also of a read transaction: aborting it would close the handles.
   rc = mdb_txn_commit(txn);
-  return rc == 0 ? Status() : IndexError(rc, "opening the tables of " + path_);
+  return rc == 0 ? Status() : LmdbStatus(rc, "opening the tables of " + path_);
 }
 
 int IndexEnv::Begin(unsigned flags, MDB_txn** txn) {
@@ -331,7 +305,7 @@ int IndexEnv::CheckReaders() {
 
 Status IndexEnv::Flush() {
   const int rc = mdb_env_sync(env_, 1);
-  return rc == 0 ? Status() : IndexError(rc, "flushing " + path_);
+  return rc == 0 ? Status() : LmdbStatus(rc, "flushing " + path_);
 }
 
 }  // namespace lbox

@@ -4,7 +4,7 @@
 // and reopening, because a failed mdb_env_set_mapsize leaves LMDB without a map; opening and
 // closing happen behind StoreLock::Gate. Ownership: one per store, owned by Index; never two of one
 // file in a process. Processes: not carried across fork(): a child that inherits one leaves it
-// alone, also on destruction. Failure: LMDB's codes become Status by IndexError. After a failed
+// alone, also on destruction. Failure: LMDB's codes become Status by LmdbStatus. After a failed
 // Open it is closed, and the next use opens again. Crash rule: LMDB's own: a transaction is there
 // or not; a writer that dies releases its lock (robust mutex).
 #pragma once
@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "storage/env.h"
+#include "storage/lmdb_status.h"
 #include "storage/status.h"
 #include "storage/store_lock.h"
 
@@ -42,9 +43,6 @@ inline constexpr uint64_t kMapStepBytes = 32 * kMiB;      // above 64 MiB; below
 inline constexpr uint64_t kKeepAddressSpace = 24 * kMiB;  // left for the rest of the process
 inline constexpr uint64_t kReserveBytes = 2 * kMiB;  // of the map, for deletions and upkeep alone
 inline constexpr unsigned kMaxReaders = 1024;        // 64 KiB of lock file
-
-// What LMDB error `error` means while `what` (an action and its object) was being done.
-Status IndexError(int error, const std::string& what);
 
 // The map size to try next when `bytes` do not suffice.
 uint64_t NextMapBytes(uint64_t bytes);

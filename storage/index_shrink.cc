@@ -65,7 +65,7 @@ class Copier {
     MDB_txn* raw = nullptr;
     const int rc = to_.BeginWrite(&raw);
     if (rc != 0) {
-      return IndexError(rc, "writing " + to_.path());
+      return LmdbStatus(rc, "writing " + to_.path());
     }
     txn_ = std::make_unique<Txn>(raw, to_, true);
     return {};

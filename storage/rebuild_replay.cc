@@ -36,7 +36,7 @@ Result<Txn*> RebuildTxn::Get() {
     MDB_txn* raw = nullptr;
     const int rc = env_.BeginWrite(&raw);
     if (rc != 0) {
-      return IndexError(rc, "writing " + env_.path());
+      return LmdbStatus(rc, "writing " + env_.path());
     }
     txn_ = std::make_unique<Txn>(raw, env_, true);
     txn_->meta = meta_;

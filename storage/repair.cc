@@ -85,7 +85,7 @@ Result<MetaRow> ReadMeta(const IndexOptions& options, const std::string& path) {
   LBOX_RETURN_IF_ERROR(env.Open(0));
   MDB_txn* raw = nullptr;
   if (const int rc = env.BeginRead(&raw); rc != 0) {
-    return IndexError(rc, "reading " + path);
+    return LmdbStatus(rc, "reading " + path);
   }
   Txn txn(raw, env, false);
   LBOX_RETURN_IF_ERROR(txn.LoadMeta());

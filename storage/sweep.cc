@@ -1,7 +1,6 @@
 #include "storage/sweep.h"
 
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
 #include "storage/file_ids.h"
@@ -37,30 +36,14 @@ Result<bool> Sweep(StoreImpl& store, bool large) {
     return false;
   }
   // Reading first makes sure that CURRENT and the index agree about the generation.
-  std::unordered_set<uint64_t> packs, bodies;
-  const auto work = [&](Txn& txn) -> Status {
-    packs.clear();
-    bodies.clear();
-    LBOX_RETURN_IF_ERROR(txn.ForEachPack([&](uint32_t id, const PackRow&) -> Status {
-      packs.insert(id);
-      return {};
-    }));
-    if (!large) {
-      return {};
-    }
-    return txn.ForEachBody([&](uint64_t, const BodyRow& row) -> Status {
-      if (row.large_id != 0) {
-        bodies.insert(row.large_id);
-      }
-      return {};
-    });
-  };
-  LBOX_RETURN_IF_ERROR(store.Read(work));
+  NamedFiles named;
+  LBOX_RETURN_IF_ERROR(
+      store.Read([&](Txn& txn) -> Status { return ReadNamedFiles(txn, large, &named); }));
   LBOX_RETURN_IF_ERROR(
       Clear(store.env, store.folder + "/tmp", [](const std::string&) { return true; }));
   LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/p", [&](const std::string& name) {
     const auto id = FileIdOf(name, kPackNameDigits);
-    return id.has_value() && !packs.contains(*id);
+    return id.has_value() && !named.packs.contains(*id);
   }));
   const std::string index = "index." + std::to_string(store.index->generation());
   const auto old_generation = [&](const std::string& name) {
@@ -80,7 +63,7 @@ Result<bool> Sweep(StoreImpl& store, bool large) {
   if (large) {
     LBOX_RETURN_IF_ERROR(Clear(store.env, store.folder + "/l", [&](const std::string& name) {
       const auto id = FileIdOf(name, kLargeNameDigits);
-      return id.has_value() && !bodies.contains(*id);
+      return id.has_value() && !named.bodies.contains(*id);
     }));
   }
   return true;

@@ -122,7 +122,7 @@ Status Txn::Failed(int error, const std::string& action) {
   if (error == MDB_MAP_FULL) {
     map_full_ = true;
   }
-  return IndexError(error, index_.path() + ": " + action);
+  return LmdbStatus(error, index_.path() + ": " + action);
 }
 
 Status Txn::Damaged(const Status& status, const std::string& id) {

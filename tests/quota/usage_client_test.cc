@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "quota/boot_clock.h"
 #include "tests/quota/usage_policy.h"
 #include "tests/quota/usage_process.h"
 
@@ -172,11 +173,7 @@ TEST_F(UsageClientTest, FiguresAge) {
   int64_t ahead_ms = 0;
   UsageClient::Options options;
   options.socket_path = process_.socket();
-  options.boot_ms = [&ahead_ms] {
-    struct timespec now {};
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000 + ahead_ms;
-  };
+  options.boot_ms = [&ahead_ms] { return BootMs() + ahead_ms; };
   SessionUser session;
   session.user = "ann@a1.test";
   UsageClient client(options, session);

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "quota/boot_clock.h"
 #include "quota/usage_server.h"
 #include "tests/quota/usage_policy.h"
 
@@ -22,12 +23,6 @@ namespace hosting {
 namespace {
 
 volatile std::sig_atomic_t stop = 0;
-
-int64_t BootMs() {
-  struct timespec now {};
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 Descriptor ListenAt(const std::string& path) {
   struct sockaddr_un address {};
