@@ -5,6 +5,7 @@
 
 #include "plugin/hosting-check.h"
 #include "plugin/hosting-guard.h"
+#include "plugin/hosting-settings.h"
 
 extern "C" {
 #include "plugin/hosting-module.h"
@@ -73,20 +74,23 @@ class save_step {
   bool was_moving_ = false, was_storing_ = false;
 };
 
+// Where a message that is saved by reading another comes from; nullptr: from elsewhere.
+struct mailbox* source_of(const struct mail_save_context* ctx) {
+  return ctx->copy_src_mail == nullptr ? nullptr : ctx->copy_src_mail->box;
+}
+
 extern "C" {
 
 static int hosting_save_begin(struct mail_save_context* ctx, struct istream* input) noexcept {
   return hosting_guard(-1, [&] {
-    struct mailbox* from = ctx->copy_src_mail == nullptr ? nullptr : ctx->copy_src_mail->box;
-    save_step step(ctx, from, false);
+    save_step step(ctx, source_of(ctx), false);
     return step.done(super_of(ctx->transaction->box).save_begin(ctx, input));
   });
 }
 
 static int hosting_save_finish(struct mail_save_context* ctx) noexcept {
   return hosting_guard(-1, [&] {
-    struct mailbox* from = ctx->copy_src_mail == nullptr ? nullptr : ctx->copy_src_mail->box;
-    save_step step(ctx, from, true);
+    save_step step(ctx, source_of(ctx), true);
     return step.done(super_of(ctx->transaction->box).save_finish(ctx));
   });
 }
@@ -168,7 +172,7 @@ void hosting_mail_user_created(struct mail_user* user) {
   hosting_guard(0, [&] {
     auto state = std::make_unique<hosting_user>();
     const char* error = nullptr;
-    if (hosting_series_settings(user, &state->settings, &error) < 0) {
+    if (hosting_settings_read(user, &state->settings, &error) < 0) {
       user->error = p_strdup_printf(user->pool, "hosting: %s", error);
       return -1;
     }

@@ -65,18 +65,6 @@ std::string setting(struct mail_user* user, const char* name, const char* fallba
   return value == nullptr ? fallback : value;
 }
 
-std::optional<uint64_t> size_field(struct mail_user* user, const char* name) {
-  const char* value = mail_user_plugin_getenv(user, name);
-  if (value == nullptr || *value == '\0') {
-    return std::nullopt;
-  }
-  const auto size = hosting_series_size(value);
-  if (!size.has_value()) {
-    e_error(user->event, "hosting: %s is no size: %s", name, value);
-  }
-  return size;
-}
-
 struct quota_rule* rule_of(struct quota_root* root, struct mailbox* box) {
   const char* name = mailbox_get_vname(box);
   (void)mail_namespace_find_unalias(box->storage->user->namespaces, &name);
@@ -88,14 +76,7 @@ struct quota_rule* rule_of(struct quota_root* root, struct mailbox* box) {
 int hosting_series_settings(struct mail_user* user, hosting_settings_values* values_r,
                             const char** error_r) {
   values_r->socket = setting(user, "hosting_socket", HOSTING_DEFAULT_SOCKET);
-  if (values_r->socket.front() != '/') {
-    values_r->socket = std::string(user->set->base_dir) + "/" + values_r->socket;
-  }
   values_r->spool = setting(user, "hosting_spool", HOSTING_DEFAULT_SPOOL);
-  values_r->account = setting(user, "hosting_account", "");
-  values_r->package = setting(user, "hosting_package", "");
-  values_r->extra_space = size_field(user, "hosting_extra_space");
-  values_r->mailbox_limit = size_field(user, "hosting_mailbox_limit");
   if (const char* value = mail_user_plugin_getenv(user, "hosting_timeout"); value != nullptr) {
     const char* error = nullptr;
     if (settings_get_time_msecs(value, &values_r->timeout_ms, &error) < 0) {
@@ -105,6 +86,10 @@ int hosting_series_settings(struct mail_user* user, hosting_settings_values* val
   }
   values_r->event_account = mail_user_plugin_getenv_bool(user, "hosting_event_account");
   return 0;
+}
+
+const char* hosting_series_field(struct mail_user* user, const char* name) {
+  return mail_user_plugin_getenv(user, name);
 }
 
 std::optional<uint64_t> hosting_series_size(const char* text) {

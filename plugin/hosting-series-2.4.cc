@@ -98,29 +98,6 @@ bool ignored(struct quota_root* root, struct event* event) {
   return is;
 }
 
-const char* userdb_field(struct mail_user* user, const char* name) {
-  const size_t length = strlen(name);
-  for (const char* const* field = user->userdb_fields; field != nullptr && *field != nullptr;
-       field++) {
-    if (strncmp(*field, name, length) == 0 && (*field)[length] == '=') {
-      return *field + length + 1;
-    }
-  }
-  return nullptr;
-}
-
-std::optional<uint64_t> size_field(struct mail_user* user, const char* name) {
-  const char* value = userdb_field(user, name);
-  if (value == nullptr || *value == '\0') {
-    return std::nullopt;
-  }
-  const auto size = hosting_series_size(value);
-  if (!size.has_value()) {
-    e_error(user->event, "hosting: %s is no size: %s", name, value);
-  }
-  return size;
-}
-
 }  // namespace
 
 int hosting_series_settings(struct mail_user* user, hosting_settings_values* values_r,
@@ -145,18 +122,18 @@ int hosting_series_settings(struct mail_user* user, hosting_settings_values* val
   }
   // Otherwise modules/settings/libhosting_settings.so is not where the config process looks, so
   // nothing can be configured.
-  if (const char* value = userdb_field(user, "hosting_account"); value != nullptr) {
-    values_r->account = value;
-  }
-  if (const char* value = userdb_field(user, "hosting_package"); value != nullptr) {
-    values_r->package = value;
-  }
-  values_r->extra_space = size_field(user, "hosting_extra_space");
-  values_r->mailbox_limit = size_field(user, "hosting_mailbox_limit");
-  if (values_r->socket.empty() || values_r->socket.front() != '/') {
-    values_r->socket = std::string(user->set->base_dir) + "/" + values_r->socket;
-  }
   return 0;
+}
+
+const char* hosting_series_field(struct mail_user* user, const char* name) {
+  const size_t length = strlen(name);
+  for (const char* const* field = user->userdb_fields; field != nullptr && *field != nullptr;
+       field++) {
+    if (strncmp(*field, name, length) == 0 && (*field)[length] == '=') {
+      return *field + length + 1;
+    }
+  }
+  return nullptr;
 }
 
 std::optional<uint64_t> hosting_series_size(const char* text) {

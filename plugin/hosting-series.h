@@ -21,10 +21,12 @@ struct hosting_settings_values {
   bool event_account = false;                            // whether events name the account
 };
 
-// Settings and userdb fields of a user. A value that is no size is logged and counts as not given.
+// The settings of a user, account and package among them where the series has such settings.
 // Returns 0, or -1 with *error_r.
 int hosting_series_settings(struct mail_user* user, hosting_settings_values* values_r,
                             const char** error_r);
+// A field that the userdb returned for the user; nullptr: none.
+const char* hosting_series_field(struct mail_user* user, const char* name);
 // A size such as "10G" in bytes; none when it is not one.
 std::optional<uint64_t> hosting_series_size(const char* text);
 

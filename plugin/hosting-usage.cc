@@ -21,11 +21,13 @@
 #include <unistd.h>
 
 // Before netdb.h, which makes TRY_AGAIN a macro.
+#include "quota/boot_clock.h"
 #include "quota/policy_source.h"
 #include "quota/usage_server.h"
 
 #include "plugin/dovecot.h"
 #include "plugin/hosting-defaults.h"
+#include "plugin/hosting-service.h"
 
 extern "C" {
 #include "lib-signals.h"
@@ -54,12 +56,6 @@ struct Program {
 };
 
 Program* program = nullptr;
-
-int64_t boot_ms() {
-  struct timespec now {};
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
-}
 
 std::string boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
@@ -205,7 +201,7 @@ std::unique_ptr<hosting::UsageServer> start(const Arguments& arguments,
     options.state_folder = arguments.state_folder;
     options.recount_socket = arguments.recount_socket;
     options.policy = make_feed(source);
-    options.clock = {[] { return static_cast<int64_t>(time(nullptr)); }, boot_ms};
+    options.clock = {[] { return static_cast<int64_t>(time(nullptr)); }, hosting::BootMs};
     options.boot_id = boot_id();
     options.log = log_line;
     options.adopted_closed = [] { master_service_client_connection_destroyed(master_service); };
@@ -252,17 +248,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char* argv[]) {
-  // The arguments are the service's own; Dovecot's are for programs that read its configuration.
-  int own_argc = 1;
-  char* own_argv[] = {argv[0], nullptr};
-  char** rest = own_argv;
-  master_service = master_service_init(
-      "hosting-usage",
-      static_cast<enum master_service_flags>(
-          MASTER_SERVICE_FLAG_NO_CONFIG_SETTINGS | MASTER_SERVICE_FLAG_DONT_SEND_STATS |
-          MASTER_SERVICE_FLAG_NO_SSL_INIT | MASTER_SERVICE_FLAG_NO_IDLE_DIE),
-      &own_argc, &rest, "");
-  master_service_init_log(master_service);
+  hosting_service_init("hosting-usage", argv[0]);
   guarded([&] {
     const Arguments arguments = parse_arguments(argc, argv);
     make_state_folder(arguments.state_folder);

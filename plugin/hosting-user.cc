@@ -53,10 +53,18 @@ void have_recounted(hosting_user& user) {
   user.causes = {};
 }
 
+// An event of that name, which says the account where the settings want it.
+struct event_passthrough* new_event(const hosting_user& user, const char* name) {
+  struct event_passthrough* e = event_create_passthrough(user.event)->set_name(name);
+  if (user.settings.event_account && user.connection != nullptr) {
+    e = e->add_str("account", user.connection->client().account().c_str());
+  }
+  return e;
+}
+
 void send_changed_event(const hosting_user& user, const hosting::MailAmount& amount) {
   struct event_passthrough* e =
-      event_create_passthrough(user.event)
-          ->set_name("hosting_usage_changed")
+      new_event(user, "hosting_usage_changed")
           ->add_int("bytes", static_cast<intmax_t>(amount.bytes))
           ->add_int("messages", static_cast<intmax_t>(amount.messages))
           ->add_int("delivered", static_cast<intmax_t>(user.causes.delivered))
@@ -64,9 +72,6 @@ void send_changed_event(const hosting_user& user, const hosting::MailAmount& amo
           ->add_int("removed_pop3", static_cast<intmax_t>(user.causes.removed_pop3))
           ->add_int("removed_imap", static_cast<intmax_t>(user.causes.removed_imap))
           ->add_int("refused", static_cast<intmax_t>(user.causes.refused));
-  if (user.settings.event_account && user.connection != nullptr) {
-    e = e->add_str("account", user.connection->client().account().c_str());
-  }
   e_debug(e->event(), "Mail of the user: %llu bytes, %llu messages",
           static_cast<unsigned long long>(amount.bytes),
           static_cast<unsigned long long>(amount.messages));
@@ -123,15 +128,11 @@ void hosting_user_changed(hosting_user& user, int64_t bytes, struct mailbox* box
 
 void hosting_user_refused(hosting_user& user, const char* root, const std::string& text,
                           uint64_t bytes, bool report_only) {
-  struct event_passthrough* e = event_create_passthrough(user.event)
-                                    ->set_name("hosting_refused")
+  struct event_passthrough* e = new_event(user, "hosting_refused")
                                     ->add_str("root", root)
                                     ->add_str("reason", text.c_str())
                                     ->add_str("enforced", report_only ? "no" : "yes")
                                     ->add_int("bytes", static_cast<intmax_t>(bytes));
-  if (user.settings.event_account && user.connection != nullptr) {
-    e = e->add_str("account", user.connection->client().account().c_str());
-  }
   if (report_only) {
     e_info(e->event(), "Over the limit, accepted since the package only reports: %s", text.c_str());
   } else {

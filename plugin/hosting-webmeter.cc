@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plugin/dovecot.h"
+#include "plugin/hosting-service.h"
 #include "quota/web_meter.h"
 #include "quota/web_options.h"
 #include "quota/web_policy.h"
@@ -80,17 +81,7 @@ void Run(const hosting::WebOptions& options) {
 }  // namespace
 
 int main(int argc, char* argv[]) {
-  // The options are the meter's own; Dovecot's are for programs that read its configuration.
-  int own_argc = 1;
-  char* own_argv[] = {argv[0], nullptr};
-  char** rest = own_argv;
-  master_service = master_service_init(
-      "hosting-webmeter",
-      static_cast<enum master_service_flags>(
-          MASTER_SERVICE_FLAG_NO_CONFIG_SETTINGS | MASTER_SERVICE_FLAG_DONT_SEND_STATS |
-          MASTER_SERVICE_FLAG_NO_SSL_INIT | MASTER_SERVICE_FLAG_NO_IDLE_DIE),
-      &own_argc, &rest, "");
-  master_service_init_log(master_service);
+  hosting_service_init("hosting-webmeter", argv[0]);
   try {
     const hosting::WebOptions options = Options(argc, argv);
     const lbox::Status ready = hosting::KeepReadingOnly(options.uid, options.gid);
