@@ -23,6 +23,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include "plugin/abandoned-lock.h"
 #include "plugin/guard.h"
 #include "plugin/lbox-storage.h"
 #include "plugin/series.h"
@@ -89,13 +90,19 @@ int remove_files(struct mail_storage* storage, const std::string& path, std::str
   return ret;
 }
 
-int remove_list_index(struct mail_storage* storage, struct mailbox_list* list) {
+// Path and prefix of the files of the list's index; NULL: it has none.
+const char* list_index_prefix(struct mailbox_list* list) {
   const auto* index = static_cast<const struct mailbox_list_index*>(
       MODULE_CONTEXT(list, mailbox_list_index_module));
-  if (index == nullptr || index->path == nullptr) {
+  return index == nullptr ? nullptr : index->path;
+}
+
+int remove_list_index(struct mail_storage* storage, struct mailbox_list* list) {
+  const char* prefix = list_index_prefix(list);
+  if (prefix == nullptr) {
     return 0;
   }
-  const std::string path = index->path;
+  const std::string path = prefix;
   const size_t slash = path.rfind('/');
   return remove_files(storage, path.substr(0, slash), path.substr(slash + 1));
 }
@@ -261,6 +268,9 @@ void lbox_namespaces_created(struct mail_namespace* namespaces) noexcept {
     struct lbox_storage* storage = LBOX_STORAGE(_storage);
     if (std::exchange(storage->state->boot_checked, true)) {
       continue;
+    }
+    if (const char* prefix = list_index_prefix(ns->list); prefix != nullptr) {
+      lbox_remove_abandoned_lock(prefix);
     }
     _storage->rebuilding_list_index = true;  // nothing else is to do that meanwhile
     const int ret = lbox_guard(_storage, -1, [&] { return check(storage, ns->list); });

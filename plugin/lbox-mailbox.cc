@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "plugin/abandoned-lock.h"
 #include "plugin/durable-dirs.h"
 #include "plugin/guard.h"
 #include "plugin/guid-file.h"
@@ -131,8 +132,14 @@ int open_mailbox(struct lbox_mailbox* mbox) {
       return -1;
     }
   }
-  if (lbox_storage_open(mbox->storage, box->list) < 0 ||
-      index_storage_mailbox_open(box, false) < 0) {
+  if (lbox_storage_open(mbox->storage, box->list) < 0) {
+    return -1;
+  }
+  const char* index_dir = nullptr;
+  if (mailbox_get_path_to(box, MAILBOX_LIST_PATH_TYPE_INDEX, &index_dir) > 0) {
+    lbox_remove_abandoned_lock(t_strconcat(index_dir, "/", box->index_prefix, nullptr));
+  }
+  if (index_storage_mailbox_open(box, false) < 0) {
     return -1;
   }
   // The index is a cache of the store: what must be durable is durable there.

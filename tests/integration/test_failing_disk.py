@@ -191,9 +191,6 @@ def attempts(client, disk, operation, fault):
         number += 1 if number < 4 else STEP
         client.fill(3)
         error, count, calls = FAULTS[fault]
-        if operation is Client.create:
-            # A rename of dovecot.index.log that fails leaves a lock behind for which Dovecot then waits a minute.
-            calls = "space"
         disk.fail(error, number, count, calls)
         done = operation(client)
         _, failed = disk.faults()

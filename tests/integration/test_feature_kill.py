@@ -4,6 +4,7 @@ import glob
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -51,3 +52,29 @@ def test_status_knows_what_only_the_store_has(server_factory, layout):
     for number, path in enumerate(files):
         shutil.copy2("%s/%d" % (kept, number), path)
     assert b"(MESSAGES 2)" in status()
+
+
+@pytest.mark.skipif(not IS_LBOX, reason="other drivers wait for Dovecot's own limit of three minutes")
+@pytest.mark.parametrize("index", ("dovecot.index", "dovecot.list.index"))
+def test_a_lock_on_the_index_log_outlives_nobody(server_factory, index):
+    """What a process leaves behind that is killed while it makes an index log holds nobody up; what is in use is left alone."""
+    server = start(server_factory, layout="fs")
+    user = User(server, "killed")
+    user.append("INBOX", "a")
+    server.await_no_sessions()
+    (log,) = (path for path in glob.glob(server.mail_root("killed") + "/**/%s.log" % index, recursive=True))
+    os.remove(log)
+    if os.path.exists(log.removesuffix(".log")):
+        os.remove(log.removesuffix(".log"))
+    with open(log + ".newlock", "wb") as lock:
+        os.chown(lock.name, server.config.mail_uid, -1)
+        waiting = user.imap()
+        waiting.send("LIST \"\" * RETURN (STATUS (MESSAGES))")
+        time.sleep(2)
+        assert os.path.exists(lock.name)
+    begin = time.monotonic()
+    with user.imap("INBOX") as imap:
+        assert len(imap.fetch("1:*", "FLAGS")) == 1
+        assert b"(MESSAGES 1)" in imap.ok("LIST \"\" * RETURN (STATUS (MESSAGES))").named("STATUS")[0]
+    assert time.monotonic() - begin < 20
+    waiting.close()
