@@ -254,6 +254,7 @@ Status Index::WorkAndCommit(Txn& txn, Purpose purpose, const Work& work) {
   if (txn.unchanged) {
     return {};
   }
+  txn.redoable = txn.redoable && gone_.empty();
   txn.meta.transaction++;
   const MetaRow before = txn.meta;
   LBOX_RETURN_IF_ERROR(journal_.Append(txn.meta, txn.journal, SpaceFor(purpose)));

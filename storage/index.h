@@ -45,8 +45,8 @@ class Index {
 
   using Work = std::function<Status(Txn&)>;
   Status Read(const Work& work);
-  // Durable after this, when ok: all that `work` wrote (unless flushing is off). `work` may run
-  // several times.
+  // Durable after this, when ok: all that `work` wrote (unless flushing is off, or `work` says that
+  // it can be done again: Txn::redoable). `work` may run several times.
   Status Write(Purpose purpose, const Work& work);
 
   [[nodiscard]] uint64_t generation() const { return current_.generation; }

@@ -92,6 +92,7 @@ Result<PackAppender::Place> PackAppender::Append(const std::string& header,
     LBOX_RETURN_IF_ERROR(Start(span));
   }
   const Place place{id_, static_cast<uint32_t>(row_.tail)};
+  first_ = first_.value_or(place);
   buffer_ += header;
   buffer_ += frames;
   buffer_.append(span - header.size() - frames.size(), '\0');

@@ -10,6 +10,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -84,6 +85,10 @@ class PackAppender {
   Result<Place> Append(const std::string& header, const std::string& frames, uint64_t span);
   // Durable after this: the records and the names of new packs. Puts the pack rows.
   Status Finish();
+  // Where the first record is, if one was appended.
+  [[nodiscard]] const std::optional<Place>& first() const { return first_; }
+  // All of them are in the pack that was active before, behind its tail.
+  [[nodiscard]] bool in_active_pack() const { return first_.has_value() && !created_; }
 
  private:
   Status Start(uint64_t span);
@@ -99,6 +104,7 @@ class PackAppender {
   PackRow row_;
   std::string buffer_;  // to be written at row_.tail - buffer_.size()
   bool created_ = false;
+  std::optional<Place> first_;
 };
 
 }  // namespace lbox

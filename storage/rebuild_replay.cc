@@ -166,24 +166,10 @@ Status RebuildReplay::Messages(Txn& txn, const Guid& mailbox, const JournalFrame
 
 Status RebuildReplay::Save(Txn& txn, uint32_t id, Keywords& keywords, const FoundRecord& found,
                            const PackRecord& record) {
-  Message message;
-  message.uid = record.uid;
-  message.body_id = record.body_id;
-  message.guid = record.guid;
-  message.received = record.received;
-  message.saved = record.saved;
-  message.physical_size = record.physical_size;
-  message.virtual_size = record.virtual_size;
-  message.flags = record.flags;
-  message.cause = record.cause;
-  MessageExtra extra;
-  extra.original_guid = record.original_guid;
-  extra.pop3_uidl = record.pop3_uidl;
-  extra.pop3_order = record.pop3_order;
-  LBOX_RETURN_IF_ERROR(AddKeywords(keywords, record.keywords, message, extra));
+  LBOX_ASSIGN_OR_RETURN(const MessageRows rows, MessageRowsOf(record, keywords));
   LBOX_RETURN_IF_ERROR(txn.PutBody(record.body_id, BodyRowOf(found, record)));
   txn.meta.next_body_id = std::max(txn.meta.next_body_id, record.body_id + 1);
-  return Put(txn, id, message, extra);
+  return Put(txn, id, rows.message, rows.extra);
 }
 
 Status RebuildReplay::Copy(Txn& txn, uint32_t id, Keywords& keywords, const JournalCopy& copy) {

@@ -5,17 +5,10 @@
 #include <cinttypes>
 #include <cstdio>
 
-#include "storage/checksum.h"
 #include "storage/status_macros.h"
 
 namespace lbox {
 namespace {
-
-bool FramesWhole(std::span<const uint8_t> frames, const PackRecord& record) {
-  return Hash64(frames.first(record.header_stored)) == record.header_hash &&
-         (record.large_id != 0 ||
-          Hash64(frames.subspan(record.header_stored, record.body_stored)) == record.body_hash);
-}
 
 class PackReader {
  public:
@@ -38,32 +31,13 @@ class PackReader {
   // Its length, 0 when there is none.
   uint64_t RecordAt(size_t at) {
     const auto data = std::span<const uint8_t>(bytes_).subspan(at);
-    const auto header_bytes = PackRecordHeaderBytes(data);
-    if (!header_bytes.ok() || *header_bytes > data.size()) {
+    const auto at_place = FindRecordAt(data, found_.store, pack_.id, at);
+    if (!at_place.has_value()) {
       return 0;
     }
-    const auto record = DecodePackRecord(data);
-    if (!record.ok() || (record->store != found_.store && !found_.store.empty())) {
-      return 0;
-    }
-    const uint64_t span = PackRecordSpan(*header_bytes, *record);
-    const uint64_t frames =
-        uint64_t{record->header_stored} + (record->large_id == 0 ? record->body_stored : 0);
-    if (frames > data.size() - *header_bytes) {
-      return 0;
-    }
-    found_.store = record->store;
-    FoundRecord entry;
-    entry.transaction = record->transaction;
-    entry.body_id = record->body_id;
-    entry.pack = pack_.id;
-    entry.offset = static_cast<uint32_t>(at);
-    entry.span = static_cast<uint32_t>(span);
-    entry.header_bytes = static_cast<uint32_t>(*header_bytes);
-    entry.check = PackRecordCheck(data);
-    entry.uid = record->uid;
-    entry.frames_whole = FramesWhole(data.subspan(*header_bytes), *record);
-    found_.records.push_back(entry);
+    found_.store = at_place->record.store;
+    found_.records.push_back(at_place->found);
+    const uint64_t span = at_place->found.span;
     pack_.damaged += at - pack_.end;
     pack_.end = at + span;
     pack_.records++;
@@ -110,19 +84,6 @@ Result<PackRecord> ReadFoundRecord(Env& env, const std::string& folder, const Fo
   LBOX_ASSIGN_OR_RETURN(const size_t got,
                         file->ReadAt(record.offset, header.data(), header.size()));
   return DecodePackRecord(std::span<const uint8_t>(header).first(got));
-}
-
-BodyRow BodyRowOf(const FoundRecord& found, const PackRecord& record) {
-  BodyRow row;
-  row.pack = found.pack;
-  row.offset = found.offset;
-  row.record_bytes = found.span;
-  row.record_header_bytes = found.header_bytes;
-  row.references = 1;
-  row.body_stored = record.body_stored;
-  row.large_id = record.large_id;
-  row.header_check = found.check;
-  return row;
 }
 
 }  // namespace lbox

@@ -10,22 +10,11 @@
 #include <vector>
 
 #include "storage/env.h"
+#include "storage/found_record.h"
 #include "storage/pack_record.h"
-#include "storage/rows.h"
 #include "storage/status.h"
 
 namespace lbox {
-
-struct FoundRecord {
-  uint64_t transaction = 0;
-  uint64_t body_id = 0;
-  uint32_t pack = 0, offset = 0;
-  uint32_t span = 0;  // bytes, padding included
-  uint32_t header_bytes = 0;
-  uint32_t check = 0;  // PackRecordCheck
-  uint32_t uid = 0;
-  bool frames_whole = false;  // their hashes are right, those in this pack
-};
 
 struct FoundPack {
   uint32_t id = 0;
@@ -45,9 +34,6 @@ Result<PacksFound> ScanPacks(Env& env, const std::string& folder, const Guid& st
 
 // The header of a record that was found.
 Result<PackRecord> ReadFoundRecord(Env& env, const std::string& folder, const FoundRecord& record);
-
-// The body row that belongs to it, with one reference.
-BodyRow BodyRowOf(const FoundRecord& found, const PackRecord& record);
 
 // <folder>/p/<id>
 std::string PackPathOf(const std::string& folder, uint32_t id);

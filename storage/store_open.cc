@@ -15,6 +15,7 @@
 #include "storage/advice.h"
 #include "storage/index_walk.h"
 #include "storage/open_checks.h"
+#include "storage/redo.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
 #include "storage/upgrade.h"
@@ -202,14 +203,16 @@ Status CreateUnlessThere(StoreImpl& store) {
 }
 
 // Every pack is there and holds what was committed; else the store is damaged, and opened all the
-// same. A pack may go while this looks, rewritten by another process.
-Status CheckPacks(StoreImpl& store) {
+// same. A pack may go while this looks, rewritten by another process. `longer`: the active pack
+// goes on behind what was committed.
+Status CheckPacks(StoreImpl& store, bool* longer) {
   std::map<uint32_t, std::string> suspects;
   const auto look = [&](Txn& txn) -> Status {
     return txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
       const std::string path = store.packs.PackPath(id);
       const auto info = store.env.Stat(path);
       if (info.ok() && info->size >= row.tail) {
+        *longer = *longer || (id == txn.meta.active_pack && info->size > row.tail);
         return {};
       }
       if (!info.ok() && info.status().code() != Code::kNotFound) {
@@ -280,9 +283,13 @@ Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options, 
   if (opening == Opening::kExamine) {
     return store;
   }
-  LBOX_RETURN_IF_ERROR(CheckPacks(*store));
+  bool longer = false;
+  LBOX_RETURN_IF_ERROR(CheckPacks(*store, &longer));
   // From here on something may be written.
   LBOX_RETURN_IF_ERROR(UpgradeStore(*store));
+  if (longer) {
+    LBOX_RETURN_IF_ERROR(RedoSaves(*store));
+  }
   LBOX_RETURN_IF_ERROR(
       env.MakeDirectory(store->folder + "/tmp", DirectoryMode(options.mode), options.gid));
   LBOX_RETURN_IF_ERROR(FinishCreating(*store));

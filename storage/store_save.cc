@@ -3,12 +3,16 @@
 // Order, and what is durable when: large bodies under their names in l/ (fsync of l/), then under
 // the writer lock the pack records (fdatasync of the pack, fsync of p/ when a pack was started),
 // then the rows that name both (commit). A crash before the commit leaves bytes beyond a pack's
-// tail, which are written over, and files that no row names, which are swept.
+// tail, which are written over, and files that no row names, which are swept. A save that has
+// nothing but records in the active pack does not wait for the last of the commit's flushes
+// (storage/redo.h).
 #include <algorithm>
 #include <ctime>
+#include <optional>
 
 #include "storage/body_writer.h"
 #include "storage/mailbox_writer.h"
+#include "storage/redo.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
 
@@ -114,6 +118,7 @@ class Batch {
     LBOX_RETURN_IF_ERROR(Add(min_uid, result));
     LBOX_RETURN_IF_ERROR(Finish(result));
     txn_.unchanged = !writer_.changed() && changes.empty();  // see Store::Apply
+    txn_.redoable = in_active_pack_ && changes.empty() && batch_count_ == messages_.size();
     return {};
   }
 
@@ -129,6 +134,10 @@ class Batch {
   }
 
   [[nodiscard]] const std::vector<uint32_t>& uids() const { return uids_; }
+  // Where its records begin, if they got as far as a pack.
+  [[nodiscard]] const std::optional<PackAppender::Place>& first_place() const {
+    return first_place_;
+  }
 
  private:
   Status Add(uint32_t min_uid, SaveResult& result) {
@@ -170,7 +179,10 @@ class Batch {
                                ? AddStaged(messages_[i], row, extra, appender)
                                : AddCopy(messages_[i], row, extra));
     }
-    return appender.Finish();
+    first_place_ = appender.first();
+    LBOX_RETURN_IF_ERROR(appender.Finish());
+    in_active_pack_ = appender.in_active_pack();
+    return {};
   }
 
   // All but sizes and body.
@@ -257,6 +269,8 @@ class Batch {
   MailboxWriter writer_;
   std::vector<uint32_t> uids_;
   uint32_t batch_index_ = 0, batch_count_ = 0;
+  std::optional<PackAppender::Place> first_place_;
+  bool in_active_pack_ = false;
 };
 
 }  // namespace
@@ -288,15 +302,19 @@ Result<SaveResult> Store::Save(const Guid& mailbox, uint32_t min_uid,
   LBOX_RETURN_IF_ERROR(large.Place(messages));
   SaveResult result;
   std::vector<uint32_t> uids;
+  std::optional<PackAppender::Place> first_place;
   const auto work = [&](Txn& txn) -> Status {
     Batch batch(store, txn, messages);
-    LBOX_RETURN_IF_ERROR(batch.Run(mailbox, min_uid, changes, expected_change, result));
+    Status status = batch.Run(mailbox, min_uid, changes, expected_change, result);
+    first_place = batch.first_place();
     uids = batch.uids();
-    return {};
+    return status;
   };
   if (Status status = store.Write(Purpose::kSave, work); !status.ok()) {
     if (store.index->in_doubt()) {
       large.Leave();
+    } else if (first_place.has_value()) {
+      VoidRecords(store, *first_place);
     }
     return status;
   }

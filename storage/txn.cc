@@ -99,7 +99,10 @@ Status Txn::Commit() {
   assert(writable_);
   MDB_txn* txn = txn_;
   txn_ = nullptr;  // gone, however it ends
+  MDB_env* const env = mdb_txn_env(txn);
+  mdb_env_set_flags(env, MDB_NOMETASYNC, redoable ? 1 : 0);
   const int rc = mdb_txn_commit(txn);
+  mdb_env_set_flags(env, MDB_NOMETASYNC, 0);
   return rc == 0 ? Status() : Failed(rc, "committing");
 }
 

@@ -52,10 +52,14 @@ class Txn {
   // Set by a closure of Index::Write that has changed nothing: the transaction is given up, at no
   // cost.
   bool unchanged = false;
+  // Set by a closure all of whose work opening the store can do again (storage/redo.h): the commit
+  // need not be durable when it returns, only ordered before the next.
+  bool redoable = false;
   // What the journal is to say of this transaction; nothing, unless a closure fills it.
   JournalRecord journal;
 
-  // Durable after this, when ok: everything put (unless flushing is off).
+  // Durable after this, when ok: everything put (unless flushing is off). With `redoable`: all but
+  // the meta page, which the next commit's flush makes durable.
   Status Commit();
 
   // Free pages of the file as they were when this began; not all of them can be used yet. Reads the

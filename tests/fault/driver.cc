@@ -142,13 +142,15 @@ Status Driver::Deliver(int box, const std::vector<NewMail>& mails) {
                      {message.keywords.begin(), message.keywords.end()},
                      message.pop3_uidl});
   }
-  LBOX_RETURN_IF_ERROR(
-      store_->Save(MakeGuid(static_cast<uint64_t>(box)), 1, messages, {}).status());
-  ModelMailbox& into = model[box];
+  attempted = model;
+  ModelMailbox& into = attempted[box];
   for (const ModelMessage& message : added) {
     into.messages[into.next_uid++] = message;
   }
   into.change++;
+  LBOX_RETURN_IF_ERROR(
+      store_->Save(MakeGuid(static_cast<uint64_t>(box)), 1, messages, {}).status());
+  model = attempted;
   return {};
 }
 

@@ -75,6 +75,8 @@ class Driver {
   std::vector<std::string> Leftovers();
 
   Model model;
+  // What the model is if a delivery that was not acknowledged is there all the same.
+  Model attempted;
 
  private:
   Status ApplyOne(int box, const Change& change);

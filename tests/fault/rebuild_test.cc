@@ -214,10 +214,16 @@ TEST_F(RebuildTest, SavesThatNeverCommitted) {
   WriteFile(index, before);  // as if the power had gone before the commit
   const std::string pack = options_.path + "/p/00000001";
   const auto size = fs::file_size(pack);
+  // Hidden from who opens the store, or the save would be done again.
+  const std::string bytes = ReadFile(pack);
+  std::string hidden = bytes;
+  hidden.replace(hidden.rfind("LBXR"), 4, 4, '\0');
+  WriteFile(pack, hidden);
   // Whole: it may be there. Its UID and body id are another's meanwhile: the promised message has
   // them.
   MustOpen();
   Must(driver_.Copy(1, 1, 1, 1));
+  WriteFile(pack, bytes);
   LoseAndRebuild({}, false);
   ExpectNoneMissing();
   ExpectChecked();
