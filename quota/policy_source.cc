@@ -65,6 +65,10 @@ bool PolicySource::TakeFile(Outcome& outcome) {
     return false;
   }
   PolicySnapshot snapshot{current_->snapshot.generation, read->identity, std::move(parsed.policy)};
+  if (from_ == From::kFile && snapshot.file == current_->snapshot.file &&
+      EncodeSnapshot(snapshot) == EncodeSnapshot(current_->snapshot)) {
+    return true;  // and what it names is what it was
+  }
   if (!options_.snapshot_path.empty()) {
     KeepSnapshot(snapshot, outcome);
   }

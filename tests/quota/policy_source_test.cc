@@ -123,6 +123,21 @@ TEST_F(PolicySourceTest, AReloadTakesAGoodFileAndLeavesThePolicyWithABadOne) {
   EXPECT_FALSE(source.Changed());
 }
 
+TEST_F(PolicySourceTest, AReloadOfTheSameFileChangesNothing) {
+  WriteFile(file_, kGold);
+  PolicySource source = Make();
+  EXPECT_TRUE(source.Load().changed);
+  const auto before = source.current();
+  for (int i = 0; i < 2; ++i) {
+    const auto outcome = source.Reload();
+    EXPECT_TRUE(outcome.ok());
+    EXPECT_FALSE(outcome.changed);
+    EXPECT_EQ(source.current(), before);
+  }
+  Replace(kGold);  // another file, of the same content
+  EXPECT_TRUE(source.Reload().changed);
+}
+
 TEST_F(PolicySourceTest, AChangeInPlaceOfTheSameSizeIsSeen) {
   WriteFile(file_, kGold);
   PolicySource source = Make();
