@@ -104,24 +104,6 @@ std::string FormatSize(uint64_t bytes) {
   return letter == 0 ? text : text + Letter(letter - 1);
 }
 
-std::string RoundedSize(uint64_t bytes) {
-  if (bytes < 1024) {
-    return std::to_string(bytes);
-  }
-  unsigned letter = 0;
-  while (letter + 1 < kLetters.size() && bytes >> (10 * (letter + 2)) != 0) {
-    ++letter;
-  }
-  const unsigned shift = 10 * (letter + 1);
-  // In tenths, rounded; shifted first, so that it does not overflow.
-  const uint64_t tenths = ((bytes >> (shift - 10)) * 10 + 512) / 1024;
-  std::string text = std::to_string(tenths / 10);
-  if (tenths % 10 != 0) {
-    text += "." + std::to_string(tenths % 10);
-  }
-  return text + Letter(letter);
-}
-
 Result<uint32_t> ParseDuration(std::string_view text) {
   Amount amount{};
   if (!Split(text, &amount)) {

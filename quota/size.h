@@ -24,8 +24,6 @@ Result<uint64_t> ParseSize(std::string_view text);
 Result<uint64_t> ParseLimit(std::string_view text);
 // What ParseSize reads as exactly this: "10G", "1000".
 std::string FormatSize(uint64_t bytes);
-// Rounded to one decimal, for people: "9.7G", "512M", "100".
-std::string RoundedSize(uint64_t bytes);
 
 // Seconds: "2 days", "90 min", "1h", "30s", "1 week", with or without a blank and the plural; a
 // unit is needed. 0 to kMaxDuration.

@@ -73,27 +73,6 @@ TEST(Size, WritesWhatItReads) {
   }
 }
 
-TEST(Size, RoundsForPeople) {
-  const struct {
-    uint64_t bytes;
-    const char* text;
-  } cases[] = {
-      {0, "0"},
-      {1023, "1023"},
-      {1024, "1k"},
-      {1536, "1.5k"},
-      {10 * kG, "10G"},
-      {10 * kG - 1, "10G"},
-      {kG + kG / 10, "1.1G"},
-      {kG * 97 / 10, "9.7G"},
-      {kMaxSize, "1024P"},
-      {UINT64_MAX, "16384P"},
-  };
-  for (const auto& c : cases) {
-    EXPECT_EQ(RoundedSize(c.bytes), c.text) << c.bytes;
-  }
-}
-
 TEST(Duration, Reads) {
   const struct {
     const char* text;
