@@ -39,12 +39,8 @@ extern "C" void hosting_webmeter_go_on(Program* program) noexcept {
       timeout_add_short(static_cast<unsigned>(pause.count()), hosting_webmeter_go_on, program);
 }
 
-// Nothing is asked of the meter: it asks.
-extern "C" void hosting_webmeter_connected(struct master_service_connection* conn) noexcept {
-  if (!conn->fifo) {
-    i_close_fd(&conn->fd);
-  }
-}
+// Nothing is asked of the meter: it asks. Dovecot closes a connection that is not accepted.
+extern "C" void hosting_webmeter_connected(struct master_service_connection*) noexcept {}
 
 void Say(bool good, const std::string& line) {
   if (good) {
