@@ -89,7 +89,9 @@ int hosting_series_settings(struct mail_user* user, hosting_settings_values* val
 }
 
 const char* hosting_series_field(struct mail_user* user, const char* name) {
-  return mail_user_plugin_getenv(user, name);
+  const char* value = mail_user_plugin_getenv(user, name);
+  // What Dovecot makes of a field that is empty.
+  return value != nullptr && strcmp(value, "yes") == 0 ? "" : value;
 }
 
 std::optional<uint64_t> hosting_series_size(const char* text) {
