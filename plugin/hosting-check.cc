@@ -1,5 +1,6 @@
 #include "plugin/hosting-check.h"
 #include "plugin/hosting-count.h"
+#include "plugin/hosting-deliver.h"
 
 #include <cinttypes>
 #include <cstring>
@@ -145,11 +146,9 @@ void report_only(hosting_user& user, const hosting_root* package, const hosting_
   }
 }
 
-}  // namespace
-
-enum quota_alloc_result hosting_check(hosting_user& user, struct quota_transaction_context* ctx,
-                                      uint64_t size, enum quota_alloc_result (*next)(void*),
-                                      void* context, const char** error_r) {
+enum quota_alloc_result check(hosting_user& user, struct quota_transaction_context* ctx,
+                              uint64_t size, enum quota_alloc_result (*next)(void*), void* context,
+                              const char** error_r) {
   user.later = false;
   hosting_series_set_text(ctx, nullptr);
   if (user.moving) {
@@ -160,13 +159,14 @@ enum quota_alloc_result hosting_check(hosting_user& user, struct quota_transacti
   if (package == nullptr && mailbox == nullptr) {
     return next(context);
   }
-  const bool tempfail =
-      user.connection != nullptr && user.connection->client().unavailable_tempfail();
-  if (tempfail && hosting_user_figures(user).trust == hosting::Trust::kUnknown) {
+  const demand wanted(ctx, size);
+  user.wanted = {wanted.bytes, wanted.messages};
+  const hosting::Lookup lookup = hosting_user_figures(user);
+  const bool tempfail = user.connection->client().unavailable_tempfail();
+  if (tempfail && lookup.trust == hosting::Trust::kUnknown) {
     return refuse_for_now(user, ctx, error_r);
   }
   const enum quota_alloc_result result = next(context);
-  const demand wanted(ctx, size);
   if (result == QUOTA_ALLOC_RESULT_OK) {
     if (package != nullptr && package->web_stale && tempfail &&
         wanted.exceeds(package->figures.total(), package->bytes_limit)) {
@@ -184,8 +184,19 @@ enum quota_alloc_result hosting_check(hosting_user& user, struct quota_transacti
   }
   user.text = std::move(found.text);
   hosting_series_set_text(ctx, user.text.c_str());
-  user.later = is_delivery(ctx) && user.connection->client().over_limit_tempfail();
+  user.later = is_delivery(ctx) && user.connection->client().over_limit_tempfail() &&
+               !hosting_deliver_full_tempfail(user);
   hosting_user_refused(user, found.root, user.text, size, false);
+  return result;
+}
+
+}  // namespace
+
+enum quota_alloc_result hosting_check(hosting_user& user, struct quota_transaction_context* ctx,
+                                      uint64_t size, enum quota_alloc_result (*next)(void*),
+                                      void* context, const char** error_r) {
+  const enum quota_alloc_result result = check(user, ctx, size, next, context, error_r);
+  user.wanted.reset();
   return result;
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "plugin/hosting-check.h"
+#include "plugin/hosting-deliver.h"
 #include "plugin/hosting-guard.h"
 #include "plugin/hosting-settings.h"
 
@@ -189,6 +190,7 @@ void hosting_mail_user_created(struct mail_user* user) {
     v->deinit_pre = hosting_user_deinit_pre;
     v->deinit = hosting_user_deinit;
     MODULE_CONTEXT_SET(user, hosting_user_module, context);
+    hosting_deliver_hook();
     return 0;
   });
 }

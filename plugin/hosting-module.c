@@ -38,5 +38,6 @@ void hosting_plugin_deinit(void) {
   mail_storage_hooks_remove(&hosting_storage_hooks);
   quota_backend_unregister(&hosting_mailbox_quota_backend);
   quota_backend_unregister(&hosting_quota_backend);
+  hosting_deliver_deinit();
   hosting_linger_deinit();
 }

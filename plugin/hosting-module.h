@@ -20,6 +20,9 @@ void hosting_mail_allocated(struct mail* mail);
 /* Ends what sessions have left to be answered (hosting-linger.cc). */
 void hosting_linger_deinit(void);
 
+/* Gives the delivery of mail back (hosting-deliver.cc). */
+void hosting_deliver_deinit(void);
+
 /* The rest of the module is hidden. */
 #pragma GCC visibility push(default)
 extern const char* hosting_plugin_version;

@@ -94,11 +94,16 @@ static void hosting_user_report_timeout(void* context) noexcept {
 hosting::Lookup hosting_user_figures(hosting_user& user) {
   hosting_user_report(user);
   connect(user);
-  return connection_of(user).call([](hosting::UsageClient& client) { return client.Figures(); });
+  return connection_of(user).call(
+      [&user](hosting::UsageClient& client) { return client.Figures(user.wanted); });
 }
 
 void hosting_user_touch(hosting_user& user) {
-  connect(user);
+  hosting_connection& connection = connection_of(user);
+  if (connection.client().fd() < 0) {
+    // While the service is away the client says so in the log.
+    (void)connection.call([](hosting::UsageClient& client) { return client.BeforeChange(); });
+  }
 }
 
 namespace {
@@ -138,10 +143,14 @@ void hosting_user_refused(hosting_user& user, const char* root, const std::strin
   } else {
     e_debug(e->event(), "Refused: %s", text.c_str());
   }
-  // quota-status only asks: counting the user's mail for each question would be too much.
+  // quota-status only asks: what it lets pass is counted by who delivers it.
   if (strcmp(user.user->service, "quota-status") != 0) {
     user.causes.refused++;
     schedule_report(user);
+  } else if (!report_only) {
+    hosting::Causes refused;
+    refused.refused = 1;
+    connection_of(user).call([&](hosting::UsageClient& client) { client.ReportCauses(refused); });
   }
 }
 

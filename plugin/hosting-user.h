@@ -16,11 +16,16 @@
 #include "plugin/hosting-connection.h"
 #include "plugin/hosting-series.h"
 
+struct lda_settings;
+
 struct hosting_user {
   struct mail_user* user;
   hosting_settings_values settings;
   struct event* event;
   std::unique_ptr<hosting_connection> connection;  // none before the first need
+
+  const struct lda_settings* delivery = nullptr;  // of a delivery to this user; else none
+  std::optional<hosting::Demand> wanted;          // while a check runs: what is to be stored
 
   bool changed = false;    // since the last report
   hosting::Causes causes;  // since the last report
@@ -42,7 +47,8 @@ hosting_user* hosting_user_of(struct mail_user* user);
 // Whose quota a mailbox counts in: its owner's.
 hosting_user* hosting_user_of_box(struct mailbox* box);
 
-// The account's figures now, what this session changed included.
+// The account's figures now, what this session changed included (within a check only if that
+// matters).
 hosting::Lookup hosting_user_figures(hosting_user& user);
 // To be called before mail changes: makes sure that the service knows of this session.
 void hosting_user_touch(hosting_user& user);

@@ -65,13 +65,13 @@ Status DecodeSpooled(const std::string& bytes, wire::Spooled& spooled) {
   if (all.size() < kHeadBytes || all.substr(0, kMagic.size()) != kMagic ||
       all.substr(kMagic.size(), 8) != Check(all.substr(kHeadBytes)) ||
       !spooled.ParseFromArray(all.data() + kHeadBytes, static_cast<int>(all.size() - kHeadBytes)) ||
-      !spooled.has_hello() || !spooled.has_report()) {
+      !spooled.has_hello()) {
     return Status(Code::kInvalid, "not a spooled report");
   }
   return {};
 }
 
-Status WriteSpool(const std::string& folder, const wire::Spooled& spooled) {
+Result<std::string> WriteSpool(const std::string& folder, const wire::Spooled& spooled) {
   const std::string name = NewName();
   const std::string path = folder + "/" + name;
   const std::string unfinished = folder + "/." + name;
@@ -86,8 +86,16 @@ Status WriteSpool(const std::string& folder, const wire::Spooled& spooled) {
   }
   if (!status.ok()) {
     unlink(unfinished.c_str());
+    return status;
   }
-  return status;
+  return name;
+}
+
+Status TouchSpool(const std::string& folder, const std::string& name) {
+  const std::string path = folder + "/" + name;
+  return utimensat(AT_FDCWD, path.c_str(), nullptr, AT_SYMLINK_NOFOLLOW) == 0
+             ? Status()
+             : Status::FromErrno("utimensat(" + path + ")", errno);
 }
 
 Result<std::vector<std::string>> ListSpool(const std::string& folder, size_t most, int64_t now) {
@@ -115,7 +123,7 @@ Result<std::vector<std::string>> ListSpool(const std::string& folder, size_t mos
 }
 
 Status ReadSpool(const std::string& folder, const std::string& name, wire::Spooled& spooled,
-                 uint32_t& owner) {
+                 SpoolFile& origin) {
   const std::string path = folder + "/" + name;
   const Descriptor file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file.valid()) {
@@ -137,7 +145,7 @@ Status ReadSpool(const std::string& folder, const std::string& name, wire::Spool
     return Status::FromErrno("read(" + path + ")", errno);
   }
   bytes.resize(static_cast<size_t>(got));
-  owner = info.st_uid;
+  origin = {info.st_uid, info.st_mtim.tv_sec};
   const Status status = DecodeSpooled(bytes, spooled);
   return status.ok() ? status : Status(status.code(), path + ": " + status.message());
 }

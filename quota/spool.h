@@ -1,4 +1,5 @@
-// Spool: reports that a session could not deliver before its end, one file each.
+// Spool: reports that a session could not deliver before its end, and marks of sessions that began
+// without the service (no report in them: what they changed is not known), one file each.
 //
 // Purpose: mail processes leave their newest report there when hosting-usage is away; the service
 // takes them in once it is back. Ownership: the folder belongs to the service's uid with mode 03733
@@ -26,14 +27,21 @@ class Spooled;
 std::string EncodeSpooled(const wire::Spooled& spooled);
 Status DecodeSpooled(const std::string& bytes, wire::Spooled& spooled);
 
-Status WriteSpool(const std::string& folder, const wire::Spooled& spooled);
+// The name of the new file.
+Result<std::string> WriteSpool(const std::string& folder, const wire::Spooled& spooled);
+// Sets the file's time to now. kNotFound once the service has taken it in.
+Status TouchSpool(const std::string& folder, const std::string& name);
 
 // Of the service. Names in the folder, at most `most`; files that were never finished and are an
 // hour old are removed.
 Result<std::vector<std::string>> ListSpool(const std::string& folder, size_t most, int64_t now);
-// kInvalid when it is no spool file. Sets owner to the uid that wrote it.
+struct SpoolFile {
+  uint32_t owner = 0;    // uid that wrote it
+  int64_t modified = 0;  // Unix seconds
+};
+// kInvalid when it is no spool file.
 Status ReadSpool(const std::string& folder, const std::string& name, wire::Spooled& spooled,
-                 uint32_t& owner);
+                 SpoolFile& file);
 Status RemoveSpool(const std::string& folder, const std::string& name);
 
 }  // namespace hosting

@@ -11,6 +11,7 @@
 #include "quota/boot_clock.h"
 #include "quota/client_outage.h"
 #include "quota/frame.h"
+#include "quota/heartbeat.h"
 #include "quota/page_map.h"
 #include "quota/spool.h"
 #include "usage.pb.h"
@@ -33,14 +34,7 @@ void Add(Causes& sum, const Causes& more) {
   sum.refused += more.refused;
 }
 
-void Fill(wire::Report& report, const MailAmount& amount, const Causes& causes, bool again) {
-  auto& usage = *report.mutable_usage();
-  usage.set_bytes(amount.bytes);
-  usage.set_messages(amount.messages);
-  usage.set_disk(amount.disk);
-  auto& version = *report.mutable_version();
-  version.set_instance(reinterpret_cast<const char*>(amount.instance), kInstanceBytes);
-  version.set_counter(amount.counter);
+void Fill(wire::Report& report, const Causes& causes) {
   auto& cause = *report.mutable_cause();
   cause.set_delivered(causes.delivered);
   cause.set_saved(causes.saved);
@@ -48,6 +42,16 @@ void Fill(wire::Report& report, const MailAmount& amount, const Causes& causes, 
   cause.set_removed_imap(causes.removed_imap);
   cause.set_removed_retention(causes.removed_retention);
   cause.set_refused(causes.refused);
+}
+
+void Fill(wire::Report& report, const MailAmount& amount, bool again) {
+  auto& usage = *report.mutable_usage();
+  usage.set_bytes(amount.bytes);
+  usage.set_messages(amount.messages);
+  usage.set_disk(amount.disk);
+  auto& version = *report.mutable_version();
+  version.set_instance(reinterpret_cast<const char*>(amount.instance), kInstanceBytes);
+  version.set_counter(amount.counter);
   report.set_recounted(amount.recounted);
   report.set_again(again);
 }
@@ -64,6 +68,9 @@ struct UsageClient::State {
     if (!options.boot_ms) {
       options.boot_ms = BootMs;
     }
+    if (!options.now) {
+      options.now = [] { return static_cast<int64_t>(time(nullptr)); };
+    }
   }
 
   Status Connect(Clock::time_point deadline);
@@ -78,6 +85,13 @@ struct UsageClient::State {
   // Handles what comes until done() holds, the connection ends, or the deadline has passed.
   template <typename Done>
   bool Wait(Clock::time_point deadline, const Done& done);
+  // Whether the demand fits, or does not, wherever the newest report is.
+  [[nodiscard]] bool Decided(const Demand& demand) const;
+  // Whether something waits to be sent or answered.
+  [[nodiscard]] bool Pending() const { return to_send || in_flight != 0; }
+  void LeaveMark();
+  void RemoveMark();
+  void FillReport(wire::Report& report, bool late) const;
   [[nodiscard]] wire::Hello Hello() const;
   [[nodiscard]] bool again() const { return noted_at != connection || !welcomed; }
   void Failed(const Status& status);
@@ -103,9 +117,11 @@ struct UsageClient::State {
   std::optional<PageMap> account_page, pulse_page;
   std::optional<AccountFigures> last_figures;
 
-  // The newest report, until it is answered.
+  // The newest report, until it is answered. None while nothing but causes waits.
   std::optional<MailAmount> newest;
-  uint64_t noted_at = 0;  // connection by then
+  uint64_t known_bytes = 0, known_messages = 0;  // of this user, by the service
+  std::string mark;                              // in the spool folder; empty: none
+  uint64_t noted_at = 0;                         // connection by then
   bool to_send = false;
   uint64_t in_flight = 0;  // id of the report that waits for its answer
   int64_t send_after = 0;  // boot ms: the service asked to try again later
@@ -126,6 +142,48 @@ wire::Hello UsageClient::State::Hello() const {
     hello.mutable_overrides()->set_mailbox_limit(*user.mailbox_limit);
   }
   return hello;
+}
+
+void UsageClient::State::FillReport(wire::Report& report, bool late) const {
+  Fill(report, unsent);
+  if (newest) {
+    Fill(report, *newest, late);
+  }
+}
+
+bool UsageClient::State::Decided(const Demand& demand) const {
+  const auto figures =
+      account_page ? ReadAccountPage(*account_page->As<AccountPage>()) : std::nullopt;
+  if (!figures || !newest) {
+    return false;
+  }
+  // The page has this report already, or another one of this user, or it has neither.
+  const uint64_t bytes = newest->bytes - std::min(newest->bytes, known_bytes) + demand.bytes;
+  const uint64_t messages =
+      newest->messages - std::min(newest->messages, known_messages) + demand.messages;
+  const auto fits = [](uint64_t used, uint64_t more, uint64_t limit) {
+    return limit == 0 || (used <= limit && more <= limit - used);
+  };
+  return fits(figures->total(), bytes, figures->hard_limit) &&
+         fits(figures->messages, messages, figures->message_limit);
+}
+
+// That a change follows which nobody may come to tell of.
+void UsageClient::State::LeaveMark() {
+  if (!mark.empty() && TouchSpool(options.spool_folder, mark).ok()) {
+    return;
+  }
+  wire::Spooled spooled;
+  *spooled.mutable_hello() = Hello();
+  const auto name = WriteSpool(options.spool_folder, spooled);
+  mark = name.ok() ? *name : "";  // what is wrong with the folder is told at the end
+}
+
+void UsageClient::State::RemoveMark() {
+  if (!mark.empty()) {
+    (void)RemoveSpool(options.spool_folder, mark);  // unless the service has taken it in
+    mark.clear();
+  }
 }
 
 void UsageClient::State::Failed(const Status& status) {
@@ -150,12 +208,12 @@ void UsageClient::State::Flush() {
 }
 
 void UsageClient::State::SendReport() {
-  if (!welcomed || !newest || !to_send || in_flight != 0 || options.boot_ms() < send_after) {
+  if (!welcomed || !to_send || in_flight != 0 || options.boot_ms() < send_after) {
     return;
   }
   wire::Request request;
   request.set_id(next_id++);
-  Fill(*request.mutable_report(), *newest, unsent, again());
+  FillReport(*request.mutable_report(), again());
   if (!stream->Queue(request.SerializeAsString()).ok()) {
     return Drop();
   }
@@ -171,6 +229,7 @@ void UsageClient::State::HandleWelcome(const wire::Reply& reply) {
     knows = true;
     connection++;
     outage.End(options.boot_ms(), options.log);
+    RemoveMark();  // the service knows of this session now
     Descriptor account = stream->TakeDescriptor();
     Descriptor pulse = stream->TakeDescriptor();
     account_page.reset();
@@ -181,6 +240,10 @@ void UsageClient::State::HandleWelcome(const wire::Reply& reply) {
     }
   }
   welcome = reply.welcome();
+  if (reply.id() != 0) {
+    known_bytes = welcome.mailbox().bytes();
+    known_messages = welcome.mailbox().messages();
+  }
   if (welcome.mail_stale_after() != 0) {
     stale_after = static_cast<uint32_t>(std::min<uint64_t>(welcome.mail_stale_after(), UINT32_MAX));
   }
@@ -199,7 +262,9 @@ void UsageClient::State::HandleReported(const wire::Reply& reply) {
     options.log("hosting-usage takes no report of " + user.user + ": " + reply.error().text());
   }
   sent = {};
-  if (!to_send) {
+  if (!to_send && newest) {
+    known_bytes = newest->bytes;
+    known_messages = newest->messages;
     newest.reset();
   }
 }
@@ -317,7 +382,15 @@ Status UsageClient::Connect() {
   return state_->Connect(Clock::now() + state_->options.call_limit);
 }
 
-Lookup UsageClient::Figures() {
+Status UsageClient::BeforeChange() {
+  Status status = Connect();
+  if (!status.ok() && status.code() != Code::kPermission) {
+    state_->LeaveMark();
+  }
+  return status;
+}
+
+Lookup UsageClient::Figures(const std::optional<Demand>& demand) {
   State& s = *state_;
   const auto deadline = Clock::now() + s.options.call_limit;
   s.Receive();
@@ -325,7 +398,8 @@ Lookup UsageClient::Figures() {
     (void)s.Connect(deadline);
   }
   s.SendReport();
-  if (s.newest && s.welcomed && !s.hung && s.send_after <= s.options.boot_ms()) {
+  if (s.newest && s.welcomed && !s.hung && s.send_after <= s.options.boot_ms() &&
+      !(demand && s.Decided(*demand))) {
     s.Wait(deadline, [&s] { return !s.newest || s.send_after > s.options.boot_ms(); });
   }
 
@@ -375,11 +449,19 @@ void UsageClient::Report(const MailAmount& amount, const Causes& causes) {
   s.SendReport();
 }
 
+void UsageClient::ReportCauses(const Causes& causes) {
+  State& s = *state_;
+  s.to_send = true;
+  Add(s.unsent, causes);
+  s.Receive();
+  s.SendReport();
+}
+
 void UsageClient::Pump() {
   State& s = *state_;
   s.Flush();
   s.Receive();
-  if (!s.welcomed && (s.newest || s.knows)) {
+  if (!s.welcomed && (s.Pending() || s.knows)) {
     (void)s.Connect(Clock::now() + s.options.call_limit);
   }
   s.SendReport();
@@ -389,27 +471,30 @@ void UsageClient::Close() {
   State& s = *state_;
   const auto deadline = Clock::now() + s.options.call_limit;
   s.Receive();
-  if (s.newest && !s.welcomed) {
+  if (s.Pending() && !s.welcomed) {
     (void)s.Connect(deadline);
   }
   s.send_after = 0;
   s.SendReport();
-  if (s.newest && s.welcomed && !s.hung) {
-    s.Wait(deadline, [&s] { return !s.newest || s.send_after != 0; });
+  if (s.Pending() && s.welcomed && !s.hung) {
+    s.Wait(deadline, [&s] { return !s.Pending() || s.send_after != 0; });
   }
   bool kept = true;
-  if (s.newest) {
+  if (s.Pending()) {
     wire::Spooled spooled;
     *spooled.mutable_hello() = s.Hello();
     Add(s.unsent, std::exchange(s.sent, {}));
-    Fill(*spooled.mutable_report(), *s.newest, s.unsent, true);
-    const Status status = WriteSpool(s.options.spool_folder, spooled);
+    s.FillReport(*spooled.mutable_report(), true);
+    const Status status = WriteSpool(s.options.spool_folder, spooled).status();
     kept = status.ok();
     if (!kept && s.options.log) {
       s.options.log("the usage of " + s.user.user + " could not be reported nor kept (" +
                     status.message() + "): it is right again after its next session or recount");
     }
     s.newest.reset();
+  }
+  if (kept) {
+    s.RemoveMark();
   }
   if (s.welcomed && kept) {
     wire::Request request;
@@ -419,6 +504,7 @@ void UsageClient::Close() {
     s.Flush();
   }
   s.in_flight = 0;
+  s.to_send = false;
   s.Drop();
 }
 
@@ -427,7 +513,7 @@ int UsageClient::fd() const {
 }
 
 bool UsageClient::unreported() const {
-  return state_->newest.has_value();
+  return state_->Pending();
 }
 
 const std::string& UsageClient::account() const {
@@ -439,7 +525,8 @@ const std::string& UsageClient::package() const {
 }
 
 bool UsageClient::unavailable_tempfail() const {
-  return state_->welcome.unavailable_tempfail();
+  return state_->knows ? state_->welcome.unavailable_tempfail()
+                       : SaysTempfail(state_->options.spool_folder, state_->options.now());
 }
 
 bool UsageClient::over_limit_tempfail() const {

@@ -7,9 +7,9 @@
 // descriptor changes with a reconnect. An outage is noted once for all clients of a process.
 // Failure modes: the service may be away, hang, or restart at any time: reports are kept (the
 // newest only, since they are absolute), sent again after a reconnect, and at the end of the
-// session written into the spool folder when they could not be delivered.
-// Crash rule: a process that dies leaves its connection without Bye, upon which the service has the
-// user recounted.
+// session written into the spool folder when they could not be delivered. Crash rule: a process
+// that dies leaves its connection without Bye, or, where there was none, the mark that BeforeChange
+// left in the spool folder; either has the user recounted.
 #pragma once
 
 #include <chrono>
@@ -45,6 +45,11 @@ struct Causes {
            refused = 0;
 };
 
+// What is about to be added to the account.
+struct Demand {
+  uint64_t bytes = 0, messages = 0;
+};
+
 // Where figures come from, and how far they may be trusted.
 enum class Trust { kLive, kLastKnown, kUnknown };
 
@@ -62,6 +67,7 @@ class UsageClient {
     uint32_t mail_stale_after = 900;
     std::chrono::milliseconds call_limit = kCallLimit;  // that no call blocks longer than
     std::function<int64_t()> boot_ms;                   // CLOCK_BOOTTIME in ms; empty: the system's
+    std::function<int64_t()> now;                       // Unix seconds; empty: the system's
     std::function<void(const std::string&)> log;        // one line an outage, one when it is over
   };
 
@@ -71,20 +77,27 @@ class UsageClient {
   // Connects and says Hello when not connected (at most every second once it failed). kUnavailable
   // when the service is away.
   Status Connect();
+  // Before the user's mail changes: connects. Where that fails it leaves a mark in the spool
+  // folder, so that the user is recounted should the session not come to its end.
+  Status BeforeChange();
   // The account's figures now, our own reports in them: one that is still on its way is waited for,
-  // within the call limit. Connects when not connected.
-  Lookup Figures();
+  // within the call limit; given a demand only if that fits or not by what is on its way. Connects
+  // when not connected.
+  Lookup Figures(const std::optional<Demand>& demand = std::nullopt);
   // Takes note of the user's whole mail and sends it without waiting.
   void Report(const MailAmount& amount, const Causes& causes);
+  // Causes alone, of a session that does not know how much mail there is.
+  void ReportCauses(const Causes& causes);
   // Reads what has come; sends what is left; reconnects. To be called when fd() is readable and,
   // once a second, while unreported() holds.
   void Pump();
   [[nodiscard]] int fd() const;
   [[nodiscard]] bool unreported() const;
+  // What to do about unknown figures: as the last Welcome said, else as the service's heartbeat.
+  [[nodiscard]] bool unavailable_tempfail() const;
   // What the last Welcome said; empty, zero or false before the first one.
   [[nodiscard]] const std::string& account() const;
   [[nodiscard]] const std::string& package() const;
-  [[nodiscard]] bool unavailable_tempfail() const;
   [[nodiscard]] bool over_limit_tempfail() const;
   [[nodiscard]] uint64_t grace() const;           // bytes
   [[nodiscard]] uint64_t mailbox_limit() const;   // bytes of this user's mail; 0: none

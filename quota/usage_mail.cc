@@ -194,6 +194,11 @@ Status UsageMail::Lose(const std::string& user, const std::string& account) {
   return Ended(user, account, true);
 }
 
+Status UsageMail::Suspect(const std::string& user, const std::string& account) {
+  const auto row = ledger_.Get(MailId(user, account));
+  return row.ok() ? Flag(user, account, *row, Urgency::kLost) : row.status();
+}
+
 Status UsageMail::SendAway(const std::string& user, const std::string& account) {
   (void)account;  // its row stays open until the session is back
   Orphans& orphans = orphans_[user];

@@ -63,6 +63,8 @@ class UsageMail {
   // It ended as it should, or was lost, or was sent away and may come back.
   Status Close(const std::string& user, const std::string& account);
   Status Lose(const std::string& user, const std::string& account);
+  // A session that the service never saw may have changed mail and died.
+  Status Suspect(const std::string& user, const std::string& account);
   Status SendAway(const std::string& user, const std::string& account);
 
   Result<Outcome> Take(const std::string& user, const std::string& account,

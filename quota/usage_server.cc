@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -75,6 +76,7 @@ Status UsageServer::Open() {
   }
   service_ = std::make_unique<UsageService>(*ledger_, std::move(policy), std::move(service));
   LBOX_RETURN_IF_ERROR(service_->Start());
+  Beat();
   recounts_ = std::make_unique<RecountLink>(options_.recount_socket, epoll_.get(), kRecountToken,
                                             *service_, options_.log);
   return {};
@@ -302,10 +304,25 @@ void UsageServer::EndTurn() {
   }
 }
 
+void UsageServer::Beat() {
+  const int64_t now = options_.clock.now();
+  const ServiceOptions& service = service_->policy().service;
+  const Heartbeat beat{now, service.mail_stale_after, service.unavailable_tempfail};
+  if (std::abs(now - beat_.at) < kHeartbeatSeconds && beat.tempfail == beat_.tempfail &&
+      beat.mail_stale_after == beat_.mail_stale_after) {
+    return;
+  }
+  beat_ = beat;
+  if (const Status status = WriteHeartbeat(options_.state_folder, beat); !status.ok()) {
+    LogSometimes(LogLevel::kError, status.message());
+  }
+}
+
 void UsageServer::Tick() {
   if (auto policy = options_.policy(false, nullptr)) {
     service_->SetPolicy(std::move(policy));
   }
+  Beat();
   service_->Tick();
   TakeSpool();
   CloseLate();
@@ -316,6 +333,7 @@ std::string UsageServer::Reload() {
   std::string text;
   if (auto policy = options_.policy(true, &text)) {
     service_->SetPolicy(std::move(policy));
+    Beat();
   }
   return text;
 }
@@ -344,8 +362,8 @@ void UsageServer::TakeSpool() {
   }
   for (const std::string& name : *names) {
     wire::Spooled spooled;
-    uint32_t owner = 0;
-    const Status status = ReadSpool(folder, name, spooled, owner);
+    SpoolFile file;
+    const Status status = ReadSpool(folder, name, spooled, file);
     if (status.code() == Code::kNotFound) {
       continue;
     }
@@ -354,14 +372,17 @@ void UsageServer::TakeSpool() {
       if (status.code() != Code::kInvalid) {
         continue;  // it may be read another time
       }
+    } else if (!spooled.has_report() &&
+               std::abs(options_.clock.now() - file.modified) < options_.clock.return_seconds) {
+      continue;  // its session may be alive, and come back
     } else {
-      const auto answer = service_->TakeSpooled(owner, spooled);
+      const auto answer = service_->TakeSpooled(file.owner, spooled);
       if (answer == UsageService::SpoolAnswer::kLater) {
         continue;
       }
       if (answer == UsageService::SpoolAnswer::kUseless) {
         std::string text = folder;
-        text += "/" + name + " is of no use: uid " + std::to_string(owner);
+        text += "/" + name + " is of no use: uid " + std::to_string(file.owner);
         text += " may not speak for its user";
         LogSometimes(LogLevel::kWarning, text);
       }

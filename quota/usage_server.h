@@ -19,6 +19,7 @@
 
 #include "quota/descriptor.h"
 #include "quota/frame.h"
+#include "quota/heartbeat.h"
 #include "quota/ledger.h"
 #include "quota/usage_log.h"
 #include "quota/usage_recount_link.h"
@@ -86,6 +87,7 @@ class UsageServer {
   void Close(SessionId id);
   void EndTurn();
   void CloseLate();
+  void Beat();
   void TakeSpool();
   void LogSometimes(LogLevel level, const std::string& text);
   [[nodiscard]] size_t Limit(uint32_t uid) const;
@@ -102,6 +104,7 @@ class UsageServer {
   std::set<SessionId> more_;             // whole frames wait in their buffers
   std::vector<std::string> spool_done_;  // to be removed once they are saved
   SessionId next_id_;
+  Heartbeat beat_;  // written last
   int64_t logged_ms_ = 0;
   uint64_t unlogged_ = 0;
 };

@@ -99,6 +99,7 @@ class UsageService {
 
   void HandleHello(SessionId id, Session& session, const wire::Request& request);
   void HandleReport(SessionId id, Session& session, const wire::Request& request);
+  void Count(const std::string& account, const wire::Cause& cause);
   void HandleBye(SessionId id, Session& session, const wire::Request& request);
   void HandleMeasured(SessionId id, Session& session, const wire::Request& request);
   void HandleWebMeter(SessionId id, Session& session, const wire::Request& request);

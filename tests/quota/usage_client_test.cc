@@ -5,6 +5,8 @@
 #include <filesystem>
 
 #include "quota/boot_clock.h"
+#include "quota/heartbeat.h"
+#include "quota/usage_admin.h"
 #include "tests/quota/usage_policy.h"
 #include "tests/quota/usage_process.h"
 
@@ -165,6 +167,91 @@ TEST_F(UsageClientTest, HungServiceDelaysNobody) {
   }));
   EXPECT_TRUE(Eventually([&] { return MailOf("a1") == 2900 + 29; }));
   EXPECT_EQ(lines.size(), 2U);
+}
+
+// A session in an outage leaves a mark before it changes mail, and takes it away at its end.
+TEST_F(UsageClientTest, ChangesInAnOutageLeaveAMarkUntilTheSessionEnds) {
+  const auto spooled = [this] {
+    const std::filesystem::directory_iterator all(process_.state() + "/spool");
+    return std::distance(begin(all), end(all));
+  };
+  process_.Start();
+  process_.Kill();
+  auto client = process_.Client("ann@a1.test");
+  EXPECT_FALSE(client->BeforeChange().ok());
+  EXPECT_FALSE(client->BeforeChange().ok());
+  EXPECT_EQ(spooled(), 1);
+  client->Report(Amount(30, 1), {});
+  client->Close();
+  EXPECT_EQ(spooled(), 1) << "the report alone";
+  auto other = process_.Client("bob@a1.test");
+  EXPECT_FALSE(other->BeforeChange().ok());
+  EXPECT_EQ(spooled(), 2);
+  process_.Start();
+  EXPECT_TRUE(Eventually([&] { return other->BeforeChange().ok(); }));
+  EXPECT_TRUE(Eventually([&] { return spooled() == 0; })) << "the service knows of it now";
+  EXPECT_TRUE(Eventually([&] { return MailOf("a1") == 30; }));
+}
+
+// A report that is on its way is waited for where it matters only.
+TEST_F(UsageClientTest, FiguresForADemandWaitOnlyWhereTheReportDecides) {
+  process_.Start();
+  auto client = process_.Client("ann@a1.test");
+  client->Report(Amount(1000, 1), {});
+  EXPECT_EQ(client->Figures().figures.mail, 1000U);
+  process_.Signal(SIGSTOP);
+  client->Report(Amount(2000, 2), {});
+  const auto start = std::chrono::steady_clock::now();
+  (void)client->Figures(Demand{1000, 1});
+  EXPECT_LT(std::chrono::steady_clock::now() - start, Ms(25)) << "room enough either way";
+  (void)client->Figures(Demand{kGold - 1500, 1});
+  EXPECT_GE(std::chrono::steady_clock::now() - start, Ms(50)) << "the call limit";
+  process_.Signal(SIGCONT);
+}
+
+// Refusals of a session that knows nothing else, in an outage, too.
+TEST_F(UsageClientTest, CausesAlone) {
+  process_.Start();
+  Causes refused;
+  refused.refused = 1;
+  auto client = process_.Client("ann@a1.test", "quota-status");
+  client->Report(Amount(500, 1), {});
+  EXPECT_EQ(client->Figures().figures.mail, 500U);
+  client->ReportCauses(refused);
+  EXPECT_TRUE(client->unreported());
+  client->Close();
+  process_.Kill();
+  auto other = process_.Client("bob@a1.test", "quota-status");
+  other->ReportCauses(refused);
+  other->Close();
+  process_.Start();
+  EXPECT_TRUE(Eventually([&] {
+    auto admin = UsageAdmin::Connect(process_.socket());
+    const auto usage = (*admin)->Account("a1");
+    return usage.ok() && usage->refused() == 2 && usage->mail() == 500;
+  }));
+}
+
+// What a session that never met the service does: as the policy said last.
+TEST_F(UsageClientTest, HeartbeatTellsWhoeverComesLater) {
+  int64_t now = time(nullptr);
+  UsageClient::Options options;
+  options.socket_path = process_.socket();
+  options.spool_folder = process_.state() + "/spool";
+  options.now = [&now] { return now; };
+  UsageClient client(options, SessionUser{"ann@a1.test", "lmtp", "", "", {}, {}});
+  EXPECT_EQ(client.Figures().trust, Trust::kUnknown);
+  EXPECT_FALSE(client.unavailable_tempfail()) << "nothing is known";
+  process_.Start();
+  process_.Kill();
+  EXPECT_TRUE(Eventually([&] { return ReadHeartbeat(process_.state()).ok(); }));
+  for (const bool tempfail : {false, true}) {
+    ASSERT_TRUE(WriteHeartbeat(process_.state(), {1000, 900, tempfail}).ok());
+    now = 1000 + 899;
+    EXPECT_FALSE(client.unavailable_tempfail());
+    now = 1000 + 900 + kHeartbeatSeconds + 1;
+    EXPECT_EQ(client.unavailable_tempfail(), tempfail);
+  }
 }
 
 // Last known figures count for so long only.

@@ -88,6 +88,7 @@ class UsageProcess {
     UsageClient::Options options;
     options.socket_path = socket();
     options.spool_folder = state() + "/spool";
+    options.call_limit = call_limit;
     if (lines != nullptr) {
       options.log = [lines](const std::string& line) { lines->push_back(line); };
     }
@@ -100,6 +101,7 @@ class UsageProcess {
   TempFolder folder;
   std::string recount_socket = "-", boot_id = "boot-1";
   int accounts = 4;
+  std::chrono::milliseconds call_limit = kCallLimit;  // of the clients
 
  private:
   pid_t pid_ = -1;
