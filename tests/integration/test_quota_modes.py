@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from support.beside import imap, lmtp, message, until
+from support.beside import file_of, imap, lmtp, message, until
+from support.docs import block_after
 from support.hosting import Hosting
 
 KB = 1024
@@ -19,11 +20,10 @@ limit = "100k"
 package = "p"
 domains = ["example.com"]
 """
-EVENTS = {
-    "2.3": "metric refused {\n  filter = event=hosting_refused\n}\n"
-           "metric changed {\n  filter = event=hosting_usage_changed\n  fields = delivered saved\n}\n",
-    "2.4": "metric refused {\n  filter = event=hosting_refused\n}\n"
-           "metric changed {\n  filter = event=hosting_usage_changed\n  fields = delivered saved\n}\n",
+METRICS = block_after("packages.md", "## Metrics")
+BY_ACCOUNT = {
+    "2.3": "metric by_account {\n  filter = event=hosting_*\n  group_by = account\n}\n",
+    "2.4": "metric by_account {\n  filter = event=hosting_*\n  group_by account {\n  }\n}\n",
 }
 
 
@@ -54,14 +54,22 @@ def reconfigure(site, extra):
     site.await_service()
 
 
-def metric(site, name):
+def metrics(site):
+    """{name: {field: {...}, "count": ...}} as doveadm has them, sub-metrics by name_value."""
     rows = json.loads(site.doveadm("-f", "json", "stats", "dump").out)
-    return next((int(row["count"]) for row in rows if row["metric_name"] == name), 0)
+    found = {}
+    for row in rows:
+        found.setdefault(row["metric_name"], {})[row["field"]] = row
+    return found
+
+
+def metric(site, name, field="duration", key="count"):
+    return int(metrics(site).get(name, {}).get(field, {}).get(key, 0))
 
 
 def test_report_refuses_nothing_and_counts(made):
     site = made('over_limit = "report"', extra="")
-    reconfigure(site, site.server.config.extra + EVENTS[site.server.series])
+    reconfigure(site, site.server.config.extra + METRICS)
     mark = site.server.log_size()
     assert deliver(site, ANN, 80).code == 250
     assert deliver(site, ANN, 30).code == 250  # over
@@ -73,8 +81,29 @@ def test_report_refuses_nothing_and_counts(made):
     site.server.await_log(r"imap\(bob@example.com\).*accepted since the package only reports: Hosting package is full", since=mark)
     site.await_usage("example.com", lambda usage: usage.mail > 120 * KB)
     until(lambda: [row["refused"] for row in site.rows("usage")] == ["2"], "refusals are not counted")
-    until(lambda: metric(site, "refused") == 2, "no event")
-    assert metric(site, "changed") == 3
+    until(lambda: metric(site, "hosting_would_refuse") == 2, "no event")
+    assert metric(site, "hosting_refused") == 0
+    assert metric(site, "hosting_usage") == 3
+
+
+def test_metrics_name_no_account_unless_they_should(made):
+    site = made(extra="")
+    extra = site.server.config.extra
+    for named in (False, True):
+        setting = {"2.3": "plugin {\n  hosting_event_account = yes\n}\n", "2.4": "hosting_event_account = yes\n"}
+        reconfigure(site, extra + METRICS + site.server.text(BY_ACCOUNT) + (site.server.text(setting) if named else ""))
+        with imap(site.server, BOB) as bob:
+            bob.append("INBOX", sized("b", 40)).expect_ok()
+            assert bob.append("INBOX", sized("b", 80)).code == b"OVERQUOTA"
+            bob.select("INBOX")
+            bob.ok("STORE 1 +FLAGS (\\Deleted)")
+            bob.ok("EXPUNGE")
+        until(lambda: metric(site, "hosting_refused") == 1, "no event of the refusal")
+        assert metric(site, "hosting_refused", "bytes", "sum") == 80 * KB
+        until(lambda: metric(site, "hosting_usage", "removed_imap", "sum") == 40 * KB, "no event of the usage")
+        assert metric(site, "hosting_usage", "saved", "sum") == 40 * KB
+        names = [name for name in metrics(site) if name.startswith("by_account_") and name != "by_account_"]
+        assert names == (["by_account_example.com"] if named else []), names
 
 
 def test_bill_accepts_up_to_the_hard_limit(made):
@@ -138,9 +167,40 @@ def test_refusals_can_be_temporary(made):
     site = made(service="over_limit_reply = 452\n")
     assert deliver(site, ANN, 95).code == 250
     refused = deliver(site, ANN, 20)
-    assert refused.code == 451 and b"in the hosting package" in refused.text
+    assert refused.code == 452 and re.search(rb"4\.2\.2 <ann@example\.com> Message does not fit in the hosting package", refused.text)
+    assert site.server.lda(ANN, sized("l", 20), check=False).code == 75
     with imap(site.server, ANN) as ann:
         assert ann.append("INBOX", sized("x", 20)).code == b"OVERQUOTA"
+
+
+def test_temporary_refusals_beside_sieve(made):
+    site = made(service="over_limit_reply = 452\n", sieve=True)
+    assert deliver(site, ANN, 95).code == 250
+    refused = deliver(site, ANN, 20)
+    assert refused.code == 452 and b"4.2.2" in refused.text
+    file_of(site.server, ANN, ".dovecot.sieve", 'require "fileinto";\nfileinto "INBOX";\n')
+    refused = deliver(site, ANN, 20)
+    assert refused.code == 452 and b"4.2.2" in refused.text
+    site.server.allow_log(r"sieve")
+
+
+def test_a_refusal_counts_once(made):
+    """quota-status refuses what then never comes; what it lets pass is counted by who delivers it."""
+    site = made()
+    assert deliver(site, ANN, 95).code == 250
+
+    def refused():
+        return [int(row["refused"]) for row in site.rows("usage")]
+    assert site.ask_quota_status(ANN, 1 * KB) == "DUNNO"
+    assert deliver(site, ANN, 20).code == 552
+    until(lambda: refused() == [1], "not counted")
+    assert site.ask_quota_status(BOB, 20 * KB).startswith("552")
+    until(lambda: refused() == [2], "not counted")
+    with imap(site.server, ANN) as ann:
+        assert ann.append("INBOX", sized("x", 20)).code == b"OVERQUOTA"
+    until(lambda: refused() == [3], "not counted")
+    usage = site.usage("example.com")
+    assert usage.mail > 95 * KB and not usage.of("mail", BOB)
 
 
 def test_dovecots_own_setting_for_temporary_refusals(made):
@@ -195,3 +255,34 @@ def test_trash_is_emptied_to_make_room(made):
         assert ann.select("Trash")[b"EXISTS"] == 2
         assert ann.append("INBOX", sized("c", 60)).code == b"OVERQUOTA"  # too big even then
         assert ann.select("INBOX")[b"EXISTS"] == 2
+
+
+@pytest.mark.parametrize("driver", ["lbox", "sdbox", "mdbox"])
+def test_beside_dovecots_own_root_for_the_mailbox(made, driver):
+    """Dovecot's count driver has the mailbox's limit, and refuses in its own words."""
+    site = made(driver=driver, mailbox_root=False, extra={
+        "2.3": "quota2 = count:Own\nquota2_rule = *:storage=60k",
+        "2.4": "quota Own {\n  quota_driver = count\n  quota_storage_size = 60k\n}\n"})
+    with imap(site.server, ANN) as ann, imap(site.server, BOB) as bob:
+        ann.append("INBOX", sized("a", 20)).expect_ok()
+        ann.select("INBOX")
+        ann.ok("CREATE Work")
+        ann.ok("COPY 1 Work")
+        text = b"".join(ann.ok("GETQUOTAROOT INBOX").untagged).replace(b'"', b"")
+        assert b"Package (STORAGE 40 100" in text and b"Own (STORAGE 40 60" in text, text
+        refused = ann.append("INBOX", sized("b", 25))
+        assert refused.code == b"OVERQUOTA" and b"hosting package" not in refused.tagged
+        bob.append("INBOX", sized("c", 50)).expect_ok()
+        site.await_usage("example.com", lambda usage: usage.mail == 90 * KB)
+        refused = ann.append("INBOX", sized("d", 15))
+        assert refused.code == b"OVERQUOTA" and b"in the hosting package" in refused.tagged
+        ann.ok("STORE 1 +FLAGS (\\Deleted)")
+        ann.ok("EXPUNGE")
+        ann.ok("RENAME Work Older")
+        usage = site.await_usage("example.com", lambda usage: usage.mail == 70 * KB)
+        row = usage.sources["mail", ANN]
+        assert (row["bytes"], row["messages"]) == (str(20 * KB), "1")
+        # Compressed mail takes less of the host's disk than it counts.
+        assert (0 < int(row["disk"]) < 20 * KB) == (driver == "lbox"), row
+        ann.ok("DELETE Older")
+        site.await_usage("example.com", lambda usage: usage.of("mail", ANN) == 0)

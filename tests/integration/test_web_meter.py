@@ -4,8 +4,6 @@ into the account's figure; what the process may do; its end, its death and a rel
 import os
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import tempfile
 
@@ -14,6 +12,7 @@ import pytest
 from support import processes
 from support.beside import until
 from support.server import BUILD
+from support.usage_wire import UsageWire, field, fields
 
 PROGRAMS = os.path.join(BUILD, "libexec")
 CUSTOMER = 6001
@@ -57,44 +56,10 @@ service hosting-webmeter {
 """
 
 
-def field(number, value):
-    """Of a protobuf message: a number, or bytes shorter than 128."""
-    if isinstance(value, int):
-        return bytes([number << 3, value])
-    return bytes([number << 3 | 2, len(value)]) + value
-
-
-def varint(data, at):
-    value = shift = 0
-    while True:
-        value |= (data[at] & 0x7f) << shift
-        shift += 7
-        at += 1
-        if data[at - 1] < 0x80:
-            return value, at
-
-
-def fields(data):
-    """Numbers of fields and their values, in order; only numbers and bytes."""
-    at, found = 0, []
-    while at < len(data):
-        key, at = varint(data, at)
-        value, at = varint(data, at)
-        if key & 7 == 2:
-            value, at = data[at:at + value], at + value
-        found.append((key >> 3, value))
-    return found
-
-
 def web_figure(server):
     """Bytes of the account's web roots, as hosting-usage has them."""
-    request = field(1, 7) + field(6, field(2, field(1, ACCOUNT.encode())))
-    with socket.socket(socket.AF_UNIX) as usage:
-        usage.settimeout(20)
-        usage.connect(server.base + "/run/hosting-usage")
-        usage.sendall(struct.pack("<I", len(request)) + request)
-        with usage.makefile("rb") as file:
-            reply = file.read(struct.unpack("<I", file.read(4))[0])
+    with UsageWire(server.base + "/run/hosting-usage") as usage:
+        reply = usage.ask(6, field(2, field(1, ACCOUNT.encode())))
     (result,) = [value for number, value in fields(reply) if number == 4]
     (account,) = [value for number, value in fields(result) if number == 1]
     return dict(fields(account)).get(4, 0)
@@ -150,6 +115,9 @@ def test_what_the_process_may_do(site):
     assert status["Groups"].split() == []
     assert status["NoNewPrivs"] == "1"
     assert [status[name] for name in ("CapEff", "CapPrm", "CapBnd")] == ["0000000000000004"] * 3
+    with open("/proc/%d/stat" % meter_pid(site), encoding="ascii") as file:
+        assert file.read().rsplit(")", 1)[1].split()[16] == "19"  # nice
+    assert subprocess.check_output(["ionice", "-p", str(meter_pid(site))], text=True).strip() == "idle"
     assert [status[name] for name in ("CapInh", "CapAmb")] == ["0000000000000000"] * 2
 
 

@@ -26,6 +26,7 @@ class Config:
     namespaces: object = None  # text that replaces the inbox namespace
     users: dict = None  # name -> password; None lets any user in with PASSWORD
     userdb: dict = None  # user -> {field: value}, beside the fields that every user gets
+    userdb_text: object = None  # replaces the userdb blocks
     home: str = None  # template, %u is the user; default <base>/home/%u
     fsync: str = None  # mail_fsync
     sieve: bool = False  # for LMTP and LDA; active script ~/.dovecot.sieve
@@ -168,6 +169,8 @@ def _auth(config, series, base):
                   "driver = passwd-file\n  args = scheme=PLAIN username_format=%%u %s/passwd" % base)
         userdb = "driver = static\n  args = %s allow_all_users=yes" % " ".join(
             "%s=%s" % item for item in fields.items())
+        if config.userdb_text is not None:
+            return "passdb {\n  %s\n}\n%s" % (passdb, by_series(config.userdb_text, series))
         if config.userdb is not None:
             userdb = ("driver = passwd-file\n  args = username_format=%%u %s/userdb\n}\n"
                       "userdb {\n  %s" % (base, userdb))
@@ -177,6 +180,8 @@ def _auth(config, series, base):
     else:
         passdb = ("passdb passwd-file {\n  passwd_file_path = %s/passwd\n"
                   "  default_password_scheme = PLAIN\n  auth_username_format = %%{user}\n}\n" % base)
+    if config.userdb_text is not None:
+        return passdb + by_series(config.userdb_text, series)
     if config.userdb is not None:
         passdb += ("userdb passwd-file {\n  passwd_file_path = %s/userdb\n"
                    "  auth_username_format = %%{user}\n}\n" % base)

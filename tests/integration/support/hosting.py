@@ -19,7 +19,8 @@ from .beside import imap, until
 from .ports import Port
 from .server import BUILD, HOST, TIMEOUT
 
-SERVICE_USER = "nobody"
+SERVICE_USER = "dovecot"  # Dovecot's own unprivileged user
+METER_UID = 6002  # nobody else's
 PROGRAMS = os.path.join(BUILD, "libexec")
 SERVICES = ("hosting-usage", "hosting-recount", "hosting-webmeter")
 
@@ -76,13 +77,13 @@ class Hosting:
     def write_policy(self, text):
         """Replaces the policy file as an editor would."""
         with open(self.policy_file + ".new", "w", encoding="utf-8") as file:
-            file.write("[service]\nmail_uids = [5000]\nweb_uids = [\"%s\"]\n" % SERVICE_USER + text)
+            file.write("[service]\nmail_uids = [5000]\nweb_uids = [%d]\n" % METER_UID + text)
         os.chmod(self.policy_file + ".new", 0o644)
         os.rename(self.policy_file + ".new", self.policy_file)
 
     def _prepare(self, server):
         self.state = server.base + "/hosting"
-        values = {"state": self.state, "policy": self.policy_file, "user": SERVICE_USER, "programs": PROGRAMS,
+        values = {"state": self.state, "policy": self.policy_file, "user": SERVICE_USER, "meter": METER_UID, "programs": PROGRAMS,
                   "timeout": self._timeout, "status": self.status_port, "http": self.http_port, "run": server.base + "/run"}
         roots = server.text(self._roots) % values
         extra = server.text(self._extra)
@@ -216,7 +217,7 @@ service doveadm {
 
 _WEB_SERVICE = """
 service hosting-webmeter {
-  executable = %(programs)s/hosting-webmeter --socket %(run)s/hosting-usage --snapshot %(state)s/policy.snapshot --user %(user)s
+  executable = %(programs)s/hosting-webmeter --socket %(run)s/hosting-usage --snapshot %(state)s/policy.snapshot --user %(meter)d
   user = root
   process_limit = 1
   process_min_avail = 1
