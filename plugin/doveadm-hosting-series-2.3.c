@@ -3,6 +3,7 @@
 #include "array.h"
 #include "doveadm.h"
 #include "doveadm-hosting.h"
+#include "doveadm-hosting-mail.h"
 #include "hosting-defaults.h"
 
 static const char* setting(const char* name, const char* fallback) {
@@ -27,4 +28,21 @@ const char* doveadm_hosting_socket(void) {
 
 const char* doveadm_hosting_policy_file(void) {
   return setting("hosting_policy_file", HOSTING_DEFAULT_POLICY_FILE);
+}
+
+static void init_mail(struct doveadm_mail_cmd_context* ctx, const char* const args[] ATTR_UNUSED) {
+  struct hosting_mail_cmd* cmd = container_of(ctx, struct hosting_mail_cmd, ctx);
+
+  cmd->print_headers();
+}
+
+/* Options are read by name; getopt has to be told of them, too. */
+static bool accept_option(struct doveadm_mail_cmd_context* ctx ATTR_UNUSED, int c ATTR_UNUSED) {
+  return TRUE;
+}
+
+void doveadm_hosting_mail_init(struct hosting_mail_cmd* cmd) {
+  cmd->ctx.v.init = init_mail;
+  cmd->ctx.getopt_args = "nT:i:s:a";
+  cmd->ctx.v.parse_arg = accept_option;
 }

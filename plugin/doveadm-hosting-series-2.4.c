@@ -4,6 +4,7 @@
 #include "settings.h"
 #include "doveadm.h"
 #include "doveadm-hosting.h"
+#include "doveadm-hosting-mail.h"
 #include "hosting-defaults.h"
 #include "hosting-settings-2.4.h"
 
@@ -35,4 +36,14 @@ const char* doveadm_hosting_policy_file(void) {
 
   settings_free(set);
   return path;
+}
+
+static void init_mail(struct doveadm_mail_cmd_context* ctx) {
+  struct hosting_mail_cmd* cmd = container_of(ctx, struct hosting_mail_cmd, ctx);
+
+  cmd->print_headers();
+}
+
+void doveadm_hosting_mail_init(struct hosting_mail_cmd* cmd) {
+  cmd->ctx.v.init = init_mail;
 }

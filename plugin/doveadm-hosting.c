@@ -5,11 +5,19 @@
 #include "doveadm.h"
 #include "doveadm-cmd.h"
 #include "doveadm-hosting.h"
+#include "doveadm-hosting-mail.h"
 
 const char* doveadm_hosting_plugin_version = DOVECOT_ABI_VERSION;
 
 #define FILE_PARAM DOVEADM_CMD_PARAM('F', "file", CMD_PARAM_STR, 0)
 #define ACCOUNT_PARAM DOVEADM_CMD_PARAM('\0', "account", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL)
+
+/* Of a command for one user's mail, who is named as in the other commands; or -A for all. */
+#define MAIL_USER_PARAMS                                    \
+  DOVEADM_CMD_PARAM('A', "all-users", CMD_PARAM_BOOL, 0)    \
+  DOVEADM_CMD_PARAM('S', "socket-path", CMD_PARAM_STR, 0)   \
+  DOVEADM_CMD_PARAM('F', "user-file", CMD_PARAM_ISTREAM, 0) \
+  DOVEADM_CMD_PARAM('\0', "user", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL)
 
 static struct doveadm_cmd_ver2 hosting_commands[] = {
     {.name = "hosting config check",
@@ -54,6 +62,26 @@ static struct doveadm_cmd_ver2 hosting_commands[] = {
      .usage = "",
      .cmd = cmd_hosting_status,
      DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting retention run",
+     .usage = "[--dry-run] [--now <seconds>] <user>|-A",
+     .mail_cmd = cmd_hosting_retention_alloc,
+     DOVEADM_CMD_PARAMS_START MAIL_USER_PARAMS DOVEADM_CMD_PARAM('n', "dry-run", CMD_PARAM_BOOL, 0)
+         DOVEADM_CMD_PARAM('T', "now", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting folders",
+     .usage = "<user>|-A",
+     .mail_cmd = cmd_hosting_folders_alloc,
+     DOVEADM_CMD_PARAMS_START MAIL_USER_PARAMS DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting merge-folders",
+     .usage = "[--all] <user>|-A",
+     .mail_cmd = cmd_hosting_merge_alloc,
+     DOVEADM_CMD_PARAMS_START MAIL_USER_PARAMS DOVEADM_CMD_PARAM('a', "all", CMD_PARAM_BOOL, 0)
+         DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting trace",
+     .usage = "[--message-id <id>] [--since <time>] <user>",
+     .mail_cmd = cmd_hosting_trace_alloc,
+     DOVEADM_CMD_PARAMS_START MAIL_USER_PARAMS DOVEADM_CMD_PARAM(
+         'i', "message-id", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAM('s', "since", CMD_PARAM_STR, 0)
+         DOVEADM_CMD_PARAMS_END},
     {.name = "hosting invoice",
      .usage = "--month <YYYY-MM> [--csv|--samples] [<account>]",
      .cmd = cmd_hosting_invoice,

@@ -151,7 +151,7 @@ enum quota_alloc_result check(hosting_user& user, struct quota_transaction_conte
                               const char** error_r) {
   user.later = false;
   hosting_series_set_text(ctx, nullptr);
-  if (user.moving) {
+  if (user.moving || user.noticing) {
     return QUOTA_ALLOC_RESULT_OK;
   }
   const hosting_root* package = find_root(ctx, hosting_is_package_root);

@@ -6,6 +6,7 @@
 #include "plugin/hosting-check.h"
 #include "plugin/hosting-deliver.h"
 #include "plugin/hosting-guard.h"
+#include "plugin/hosting-pop3.h"
 #include "plugin/hosting-settings.h"
 
 extern "C" {
@@ -135,6 +136,7 @@ static void hosting_mail_expunge(struct mail* _mail) noexcept {
 static void hosting_user_deinit_pre(struct mail_user* user) noexcept {
   hosting_user_context* context = context_of(user);
   hosting_guard(0, [&] {
+    hosting_retention_at_end(*context->state);
     hosting_user_end(*context->state);
     return 0;
   });

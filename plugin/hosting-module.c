@@ -24,17 +24,26 @@ static struct mail_storage_hooks hosting_outer_hooks = {
     .mailbox_allocated = hosting_mailbox_allocated,
 };
 
+static struct mail_storage_hooks hosting_removals_hooks = {
+    .mailbox_allocated = hosting_removals_mailbox_allocated,
+    .mail_allocated = hosting_removals_mail_allocated,
+};
+
 void hosting_plugin_init(struct module* module) {
   quota_backend_register(&hosting_quota_backend);
   quota_backend_register(&hosting_mailbox_quota_backend);
   mail_storage_hooks_add(module, &hosting_storage_hooks);
   hosting_outer_module = *module;
   hosting_outer_module.path = (char*)"lib00_hosting_plugin.so";
+  mail_storage_hooks_add(&hosting_outer_module, &hosting_removals_hooks);
   mail_storage_hooks_add(&hosting_outer_module, &hosting_outer_hooks);
+  hosting_pop3_init();
 }
 
 void hosting_plugin_deinit(void) {
+  hosting_pop3_deinit();
   mail_storage_hooks_remove(&hosting_outer_hooks);
+  mail_storage_hooks_remove(&hosting_removals_hooks);
   mail_storage_hooks_remove(&hosting_storage_hooks);
   quota_backend_unregister(&hosting_mailbox_quota_backend);
   quota_backend_unregister(&hosting_quota_backend);

@@ -17,6 +17,12 @@ void hosting_mail_user_created(struct mail_user* user);
 void hosting_mail_namespaces_created(struct mail_namespace* namespaces);
 void hosting_mailbox_allocated(struct mailbox* box);
 void hosting_mail_allocated(struct mail* mail);
+/* Hooks of hosting-removals.cc, before those of all other plugins. */
+void hosting_removals_mailbox_allocated(struct mailbox* box);
+void hosting_removals_mail_allocated(struct mail* mail);
+/* hosting-pop3.cc: in the program pop3 the plugin meets its clients. */
+void hosting_pop3_init(void);
+void hosting_pop3_deinit(void);
 /* Ends what sessions have left to be answered (hosting-linger.cc). */
 void hosting_linger_deinit(void);
 

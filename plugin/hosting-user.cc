@@ -4,6 +4,7 @@
 
 #include "plugin/hosting-count.h"
 #include "plugin/hosting-guard.h"
+#include "plugin/hosting-pop3.h"
 
 namespace {
 
@@ -91,6 +92,9 @@ static void hosting_user_report_timeout(void* context) noexcept {
 
 }  // namespace
 
+hosting_user::hosting_user() = default;
+hosting_user::~hosting_user() = default;
+
 hosting::Lookup hosting_user_figures(hosting_user& user) {
   hosting_user_report(user);
   connect(user);
@@ -121,8 +125,9 @@ void schedule_report(hosting_user& user) {
 void hosting_user_changed(hosting_user& user, int64_t bytes, struct mailbox* box) {
   const auto amount = static_cast<uint64_t>(bytes < 0 ? -bytes : bytes);
   if (bytes < 0) {
-    (strcmp(user.user->service, "pop3") == 0 ? user.causes.removed_pop3
-                                             : user.causes.removed_imap) += amount;
+    (user.retaining                            ? user.causes.removed_retention
+     : strcmp(user.user->service, "pop3") == 0 ? user.causes.removed_pop3
+                                               : user.causes.removed_imap) += amount;
   } else if (box != nullptr && (box->flags & MAILBOX_FLAG_POST_SESSION) != 0) {
     user.causes.delivered += amount;
   } else {

@@ -17,11 +17,17 @@
 #include "plugin/hosting-series.h"
 
 struct lda_settings;
+struct hosting_pop3_session;
 
 struct hosting_user {
-  struct mail_user* user;
+  hosting_user();
+  ~hosting_user();
+  hosting_user(const hosting_user&) = delete;
+  hosting_user& operator=(const hosting_user&) = delete;
+
+  struct mail_user* user = nullptr;
   hosting_settings_values settings;
-  struct event* event;
+  struct event* event = nullptr;
   std::unique_ptr<hosting_connection> connection;  // none before the first need
 
   const struct lda_settings* delivery = nullptr;  // of a delivery to this user; else none
@@ -37,9 +43,13 @@ struct hosting_user {
   std::optional<bool> ignores_any;      // a mailbox is left out of the quota root
   bool showing = false;                 // limits are asked for display, not for a check
   bool moving = false;                  // a message moves between mailboxes of the same roots
+  bool noticing = false;                // a notice of the plugin's own is being delivered
+  bool retaining = false;               // retention is at work
   bool storing = false;                 // a whole message is about to be stored
   bool later = false;                   // the last check refuses for now, not for good
   std::string text;                     // of the last refusal, printable ASCII
+
+  std::unique_ptr<hosting_pop3_session> pop3;  // with a POP3 client (hosting-pop3.h)
 };
 
 // nullptr: the plugin has no part in this user (no quota root of its own).

@@ -56,8 +56,24 @@ struct Overage {
 
 struct Retention {
   uint32_t days = 0;
-  bool from_retrieval = false;  // else from delivery
+  bool from_retrieval = false;              // else from delivery
+  bool delete_unretrieved = false;          // also what POP3 never fetched
+  bool with_imap = false;                   // also where the user may use IMAP
+  uint32_t notice_days = 7;                 // from the notice to the first deletion; 0: no notice
+  std::string notice_subject, notice_text;  // templates (retention_notice.h); empty: the default
+  std::string expiry_folder;                // where mail goes first; empty: it is deleted at once
+  uint32_t expiry_days = 30;                // how long it stays there
   friend bool operator==(const Retention&, const Retention&) = default;
+};
+
+// What POP3's DELE means: the message goes; or POP3 sees it no more, IMAP does; or all POP3 clients
+// see it until some days after its delivery.
+enum class DeleMeans : uint8_t { kDelete, kHide, kDefer };
+struct Pop3Dele {
+  DeleMeans means = DeleMeans::kDelete;
+  uint32_t days = 14;  // after delivery, with kDefer
+  bool warn = false;   // a notice when POP3 removes mail of a user who may use IMAP
+  friend bool operator==(const Pop3Dele&, const Pop3Dele&) = default;
 };
 
 struct AccessRule {
@@ -80,6 +96,8 @@ struct Package {
   bool enforce = true;  // false: the limit is shown, nothing is refused
   AccessRule access[kProtocols];
   std::optional<Retention> pop3_retention;
+  Pop3Dele pop3_dele;
+  bool pop3_into_inbox = false;        // deliveries to folders of a user without IMAP go to INBOX
   std::vector<uint32_t> warn_percent;  // of the limit, 1 to 200, ascending
   uint32_t web_interval = 3600;        // seconds between walks of a web root
   friend bool operator==(const Package&, const Package&) = default;

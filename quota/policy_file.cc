@@ -14,6 +14,7 @@ using Node = TomlNode;
 
 constexpr uint32_t kMinWebInterval = 60;   // seconds
 constexpr uint32_t kMaxRetention = 36500;  // days
+constexpr size_t kMaxNotice = 8000;        // bytes of a notice's text
 constexpr uint32_t kMaxConnections = 100000;
 
 constexpr Choice<Access> kAccess[] = {
@@ -83,11 +84,27 @@ void ReadOverage(Reader& r, const Node& n, Package& package) {
 }
 
 constexpr Choice<bool> kRetentionFrom[] = {{"delivery", false}, {"retrieval", true}};
+constexpr Choice<bool> kUnretrieved[] = {{"keep", false}, {"delete", true}};
 constexpr PolicyField<Retention> kRetentionFields[] = {
     {"days",
      [](Reader& r, const Node& n, Retention& to) { r.Number(n, 1, kMaxRetention, &to.days); }},
     {"from", [](Reader& r, const Node& n,
                 Retention& to) { r.OneOf(n, kRetentionFrom, &to.from_retrieval); }},
+    {"unretrieved", [](Reader& r, const Node& n,
+                       Retention& to) { r.OneOf(n, kUnretrieved, &to.delete_unretrieved); }},
+    {"with_imap", [](Reader& r, const Node& n, Retention& to) { r.Boolean(n, &to.with_imap); }},
+    {"notice_days", [](Reader& r, const Node& n,
+                       Retention& to) { r.Number(n, 0, kMaxRetention, &to.notice_days); }},
+    {"notice_subject", [](Reader& r, const Node& n,
+                          Retention& to) { r.Text(n, "a line of text", &to.notice_subject); }},
+    {"notice_text",
+     [](Reader& r, const Node& n, Retention& to) { r.Lines(n, kMaxNotice, &to.notice_text); }},
+    {"expiry_folder",
+     [](Reader& r, const Node& n, Retention& to) {
+       r.Text(n, "the name of a mailbox, such as \"Expired\"", &to.expiry_folder);
+     }},
+    {"expiry_days", [](Reader& r, const Node& n,
+                       Retention& to) { r.Number(n, 1, kMaxRetention, &to.expiry_days); }},
 };
 
 void ReadRetention(Reader& r, const Node& n, Package& package) {
@@ -98,6 +115,21 @@ void ReadRetention(Reader& r, const Node& n, Package& package) {
   r.Fields<Retention>(n, kRetentionFields, *package.pop3_retention);
   if (ChildOf(n, "days") == nullptr) {
     r.Tell(n, "expected the key days in pop3_retention");
+  }
+}
+
+constexpr Choice<DeleMeans> kDeleMeans[] = {
+    {"delete", DeleMeans::kDelete}, {"hide", DeleMeans::kHide}, {"defer", DeleMeans::kDefer}};
+constexpr PolicyField<Pop3Dele> kDeleFields[] = {
+    {"means", [](Reader& r, const Node& n, Pop3Dele& to) { r.OneOf(n, kDeleMeans, &to.means); }},
+    {"days",
+     [](Reader& r, const Node& n, Pop3Dele& to) { r.Number(n, 1, kMaxRetention, &to.days); }},
+    {"warn", [](Reader& r, const Node& n, Pop3Dele& to) { r.Boolean(n, &to.warn); }},
+};
+
+void ReadDele(Reader& r, const Node& n, Package& package) {
+  if (r.Table(n)) {
+    r.Fields<Pop3Dele>(n, kDeleFields, package.pop3_dele);
   }
 }
 
@@ -130,6 +162,9 @@ constexpr PolicyField<Package> kPackageFields[] = {
     AccessField<Package, kSubmission>(),
     AccessField<Package, kSmtp>(),
     {"pop3_retention", ReadRetention},
+    {"pop3_dele", ReadDele},
+    {"pop3_into_inbox",
+     [](Reader& r, const Node& n, Package& p) { r.Boolean(n, &p.pop3_into_inbox); }},
     {"warn_percent", [](Reader& r, const Node& n, Package& p) { r.Percents(n, &p.warn_percent); }},
     {"web_interval",
      [](Reader& r, const Node& n, Package& p) { r.Duration(n, kMinWebInterval, &p.web_interval); }},
@@ -418,6 +453,7 @@ std::vector<std::string_view> PolicyKeys(std::string_view table) {
          : table == "package"        ? NamesOf(kPackageFields)
          : table == "overage"        ? NamesOf(kOverageFields)
          : table == "pop3_retention" ? NamesOf(kRetentionFields)
+         : table == "pop3_dele"      ? NamesOf(kDeleFields)
          : table == "account"        ? NamesOf(kAccountFields)
          : table == "external"       ? NamesOf(kExternalFields)
          : table == "user"           ? NamesOf(kUserFields)

@@ -205,6 +205,21 @@ bool PolicyReader::Text(const TomlNode& node, std::string_view expected, std::st
   return true;
 }
 
+bool PolicyReader::Lines(const TomlNode& node, size_t most, std::string* text) {
+  bool good = node.kind == TomlNode::Kind::kString && node.text.size() <= most;
+  for (size_t at = 0; good && at < node.text.size();) {
+    const size_t end = std::min(node.text.find('\n', at), node.text.size());
+    good = end == at || IsPrintable(node.text.substr(at, end - at));
+    at = end + 1;
+  }
+  if (!good) {
+    return Wrong(node, "lines of text without control characters, at most " + std::to_string(most) +
+                           " bytes");
+  }
+  *text = node.text;
+  return true;
+}
+
 bool PolicyReader::Amount(const TomlNode& node, Money* money) {
   const auto amount = Money::Parse(node.kind == Kind::kString ? node.text : std::string_view());
   if (!amount.ok()) {

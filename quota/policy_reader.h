@@ -58,6 +58,8 @@ class PolicyReader {
   bool Number(const TomlNode& node, int64_t least, int64_t most, uint32_t* number);
   bool Boolean(const TomlNode& node, bool* value);
   bool Text(const TomlNode& node, std::string_view expected, std::string* text);
+  // Lines of UTF-8 without other control characters than line feeds.
+  bool Lines(const TomlNode& node, size_t most, std::string* text);
   bool Amount(const TomlNode& node, Money* money);
   bool Currency(const TomlNode& node, std::string* currency);
   bool TimeZone(const TomlNode& node, std::string* zone);

@@ -96,6 +96,18 @@ void Encode(const ServiceOptions& from, snapshot::Service* to) {
   AddAll(to->mutable_web_exclude(), from.web_exclude);
 }
 
+void Encode(const Retention& from, snapshot::Retention* to) {
+  to->set_days(from.days);
+  to->set_from_retrieval(from.from_retrieval);
+  to->set_delete_unretrieved(from.delete_unretrieved);
+  to->set_with_imap(from.with_imap);
+  to->set_notice_days(from.notice_days);
+  to->set_notice_subject(from.notice_subject);
+  to->set_notice_text(from.notice_text);
+  to->set_expiry_folder(from.expiry_folder);
+  to->set_expiry_days(from.expiry_days);
+}
+
 void Encode(const Package& from, snapshot::Package* to) {
   to->set_name(from.name);
   to->set_line(from.line);
@@ -117,9 +129,12 @@ void Encode(const Package& from, snapshot::Package* to) {
   to->set_enforce(from.enforce);
   AddAccess(to->mutable_access(), from.access);
   if (from.pop3_retention) {
-    to->mutable_pop3_retention()->set_days(from.pop3_retention->days);
-    to->mutable_pop3_retention()->set_from_retrieval(from.pop3_retention->from_retrieval);
+    Encode(*from.pop3_retention, to->mutable_pop3_retention());
   }
+  to->mutable_pop3_dele()->set_means(static_cast<uint32_t>(from.pop3_dele.means));
+  to->mutable_pop3_dele()->set_days(from.pop3_dele.days);
+  to->mutable_pop3_dele()->set_warn(from.pop3_dele.warn);
+  to->set_pop3_into_inbox(from.pop3_into_inbox);
   AddNumbers(to->mutable_warn_percent(), from.warn_percent);
   to->set_web_interval(from.web_interval);
 }
@@ -245,6 +260,18 @@ bool Decode(const snapshot::Overage& from, Overage* to) {
          DecodeEnum(from.rounding(), Rounding::kDown, &to->rounding);
 }
 
+void Decode(const snapshot::Retention& from, Retention* to) {
+  to->days = from.days();
+  to->from_retrieval = from.from_retrieval();
+  to->delete_unretrieved = from.delete_unretrieved();
+  to->with_imap = from.with_imap();
+  to->notice_days = from.notice_days();
+  to->notice_subject = from.notice_subject();
+  to->notice_text = from.notice_text();
+  to->expiry_folder = from.expiry_folder();
+  to->expiry_days = from.expiry_days();
+}
+
 bool Decode(const snapshot::Package& from, Package* to) {
   to->name = from.name();
   to->line = from.line();
@@ -255,12 +282,16 @@ bool Decode(const snapshot::Package& from, Package* to) {
   to->hard_limit = from.hard_limit();
   to->enforce = from.enforce();
   if (from.has_pop3_retention()) {
-    to->pop3_retention = {from.pop3_retention().days(), from.pop3_retention().from_retrieval()};
+    Decode(from.pop3_retention(), &to->pop3_retention.emplace());
   }
+  to->pop3_dele.days = from.pop3_dele().days();
+  to->pop3_dele.warn = from.pop3_dele().warn();
+  to->pop3_into_inbox = from.pop3_into_inbox();
   to->warn_percent.assign(from.warn_percent().begin(), from.warn_percent().end());
   to->web_interval = from.web_interval();
   return (!from.has_overage() || Decode(from.overage(), &to->overage.emplace())) &&
          DecodeEnum(from.over_limit(), OverLimit::kReport, &to->over_limit) &&
+         DecodeEnum(from.pop3_dele().means(), DeleMeans::kDefer, &to->pop3_dele.means) &&
          DecodeLines(from.lines(), &to->lines) && DecodeAccess(from.access(), to->access);
 }
 

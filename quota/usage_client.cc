@@ -533,6 +533,9 @@ bool UsageClient::over_limit_tempfail() const {
   return state_->welcome.over_limit_tempfail();
 }
 
+Pop3Rules UsageClient::pop3() const {
+  return Pop3RulesFrom(state_->welcome.pop3());
+}
 uint64_t UsageClient::grace() const {
   return state_->welcome.grace();
 }

@@ -20,6 +20,7 @@
 #include <string>
 
 #include "quota/account_page.h"
+#include "quota/pop3_rules.h"
 #include "quota/status.h"
 
 namespace hosting {
@@ -99,6 +100,7 @@ class UsageClient {
   [[nodiscard]] const std::string& account() const;
   [[nodiscard]] const std::string& package() const;
   [[nodiscard]] bool over_limit_tempfail() const;
+  [[nodiscard]] Pop3Rules pop3() const;
   [[nodiscard]] uint64_t grace() const;           // bytes
   [[nodiscard]] uint64_t mailbox_limit() const;   // bytes of this user's mail; 0: none
   [[nodiscard]] MailAmount mailbox() const;       // what was last known of this user then

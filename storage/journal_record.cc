@@ -73,6 +73,7 @@ std::string EncodePayload(const JournalRecord& record) {
     to.set_add_flags(change.add_flags);
     to.set_remove_flags(change.remove_flags);
     to.set_text(change.text);
+    to.set_time(change.time);
   }
   for (const JournalCopy& copy : record.copies) {
     Fill(*message.add_copies(), copy);
@@ -121,7 +122,7 @@ bool DecodePayload(std::span<const uint8_t> data, JournalRecord& record) {
   record.next_uid = message.next_uid();
   record.saved = message.saved();
   for (const pb::JournalChange& from : message.changes()) {
-    if (from.kind() > static_cast<uint32_t>(Change::Kind::kPop3Uidl) ||
+    if (from.kind() > static_cast<uint32_t>(Change::Kind::kRetrieved) ||
         from.add_flags() > UINT8_MAX || from.remove_flags() > UINT8_MAX) {
       return false;
     }
@@ -132,6 +133,7 @@ bool DecodePayload(std::span<const uint8_t> data, JournalRecord& record) {
     to.add_flags = static_cast<uint8_t>(from.add_flags());
     to.remove_flags = static_cast<uint8_t>(from.remove_flags());
     to.text = from.text();
+    to.time = from.time();
   }
   for (const pb::JournalCopy& from : message.copies()) {
     if (!Take(from, record.copies.emplace_back())) {

@@ -68,6 +68,12 @@ Result<std::function<Result<bool>(Message&, MessageExtra&)>> MailboxWriter::Edit
         extra.pop3_uidl = change.text;
         return differs;
       });
+    case Change::Kind::kRetrieved:
+      return Edit([&change](Message& message, MessageExtra&) -> Result<bool> {
+        const bool first = message.retrieved == 0 && change.time != 0;
+        message.retrieved = first ? change.time : message.retrieved;
+        return first;
+      });
     case Change::Kind::kExpunge:
       break;
   }
@@ -85,6 +91,9 @@ Result<MailboxWriter::Progress> MailboxWriter::Apply(const Change& change, uint3
     LBOX_ASSIGN_OR_RETURN(const auto edit, Editor(change));
     if (edit) {
       LBOX_ASSIGN_OR_RETURN(progress, Walk(first, change.uid2, budget, edit));
+      if (budget != before) {
+        (change.kind == Change::Kind::kRetrieved ? noted_ : changed_) = true;
+      }
     }
   }
   if (budget != before) {
@@ -129,7 +138,6 @@ Result<MailboxWriter::Progress> MailboxWriter::Walk(
                                                : txn_.DeleteExtra(id_, message.uid));
       }
       LBOX_RETURN_IF_ERROR(cursor.Update(message));
-      changed_ = true;
     }
     LBOX_ASSIGN_OR_RETURN(found, cursor.Next());
   }
@@ -274,10 +282,10 @@ Status MailboxWriter::Add(const Message& message, const MessageExtra& extra, uin
 }
 
 Status MailboxWriter::Finish() {
-  if (!changed_) {
+  if (!changed()) {
     return {};
   }
-  row_.change++;
+  row_.change += changed_ ? 1 : 0;
   txn_.journal.mailbox = row_.guid;
   txn_.journal.next_uid = row_.next_uid;
   LBOX_RETURN_IF_ERROR(SettlePacks());

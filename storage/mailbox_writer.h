@@ -28,7 +28,7 @@ class MailboxWriter {
   [[nodiscard]] uint32_t id() const { return id_; }
   [[nodiscard]] const MailboxRow& row() const { return row_; }
   Keywords& keywords() { return *keywords_; }
-  [[nodiscard]] bool changed() const { return changed_; }
+  [[nodiscard]] bool changed() const { return changed_ || noted_; }
   [[nodiscard]] uint64_t expunged() const { return expunged_; }
 
   // Where a change that is applied in pieces has got to.
@@ -73,7 +73,8 @@ class MailboxWriter {
   std::optional<Keywords> keywords_;
   std::map<uint32_t, PackLoss> losses_;
   uint64_t expunged_ = 0;
-  bool changed_ = false;
+  bool changed_ = false;  // what the mailbox's change counter tells of
+  bool noted_ = false;    // what it does not
 };
 
 }  // namespace lbox

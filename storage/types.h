@@ -33,7 +33,8 @@ struct MailboxInfo {
   uint32_t first_recent_uid = 1;
   uint64_t modseq_ceiling = 0;  // no modseq above this was ever shown to a client
   uint64_t change =
-      0;  // grows with every transaction that changed messages, GUID, UIDVALIDITY or next UID
+      0;  // grows with every transaction that changed messages (all but Message::retrieved, which
+          // no index mirrors), GUID, UIDVALIDITY or next UID
   std::vector<std::string> keywords;  // bit i of Message::keyword_bits and number i in
                                       // MessageExtra::keywords is keywords[i]
   uint64_t messages = 0;
@@ -70,7 +71,8 @@ struct Message {
   uint32_t saved = 0;          // SAVEDATE, seconds since 1970 UTC
   uint32_t physical_size = 0;  // bytes as saved, before any plugin's own encoding
   uint32_t virtual_size = 0;   // bytes with every line ending CRLF
-  uint32_t retrieved = 0;      // when POP3 fetched it whole, seconds since 1970 UTC; 0: never
+  uint32_t retrieved = 0;      // when POP3 first fetched it whole, seconds since 1970 UTC; 0: never
+                               // (a copy has not been fetched)
   uint32_t keyword_bits = 0;   // the first 32 keywords of the mailbox
   uint8_t flags = 0;           // \Answered 0x01 \Flagged 0x02 \Deleted 0x04 \Seen 0x08 \Draft 0x10
                                // (Dovecot's enum mail_flags); \Recent never
@@ -112,11 +114,19 @@ struct NewMessage {
 // returns first. The mailbox's next UID is afterwards the highest uid + 1.
 
 struct Change {
-  enum class Kind : uint8_t { kFlags, kKeywordAdd, kKeywordRemove, kExpunge, kPop3Uidl };
+  enum class Kind : uint8_t {
+    kFlags,
+    kKeywordAdd,
+    kKeywordRemove,
+    kExpunge,
+    kPop3Uidl,
+    kRetrieved  // POP3 fetched it whole at `time`; the first time stays
+  };
   Kind kind = Kind::kFlags;
   uint32_t uid1 = 0, uid2 = 0;  // inclusive range
   uint8_t add_flags = 0, remove_flags = 0;
-  std::string text;  // keyword name, or the new POP3 UIDL
+  std::string text;   // keyword name, or the new POP3 UIDL
+  uint32_t time = 0;  // of kRetrieved, seconds since 1970 UTC
 };
 
 struct SaveResult {

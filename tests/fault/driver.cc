@@ -206,6 +206,15 @@ Status Driver::Uidl(int box, uint32_t uid, const std::string& uidl) {
   return {};
 }
 
+Status Driver::Retrieve(int box, uint32_t first, uint32_t last, uint32_t time) {
+  Change change;
+  change.kind = Change::Kind::kRetrieved;
+  change.uid1 = first;
+  change.uid2 = last;
+  change.time = time;
+  return ApplyOne(box, change);
+}
+
 Status Driver::Copy(int from, uint32_t first, uint32_t last, int to, int times) {
   std::vector<NewMessage> messages;
   std::vector<ModelMessage> added;

@@ -61,6 +61,8 @@ class Driver {
   Status Flag(int box, uint32_t first, uint32_t last, uint8_t add, uint8_t remove);
   Status Keyword(int box, uint32_t first, uint32_t last, const std::string& word, bool add);
   Status Uidl(int box, uint32_t uid, const std::string& uidl);
+  // POP3 fetched them at `time`. What the index mirrors stays, and so the change counter.
+  Status Retrieve(int box, uint32_t first, uint32_t last, uint32_t time);
   // `times`: each message so often.
   Status Copy(int from, uint32_t first, uint32_t last, int to, int times = 1);
   // New UIDs for these.

@@ -68,7 +68,7 @@ Result<std::string> TellAll(Store& store, bool next_uids) {
       out << "  " << m.uid << ' ' << ToHex(m.guid) << " body " << m.body_id << " received "
           << m.received << " saved " << m.saved << " sizes " << m.physical_size << ' '
           << m.virtual_size << " retrieved " << m.retrieved << " flags " << int{m.flags}
-          << " cause " << static_cast<int>(m.cause);
+          << " cause " << static_cast<int>(m.cause) << " retrieved " << m.retrieved;
       for (const std::string& keyword : keywords) {
         out << ' ' << keyword;
       }

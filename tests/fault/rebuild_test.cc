@@ -127,6 +127,19 @@ TEST_F(RebuildTest, RenumberedMessages) {
   ExpectSound();
 }
 
+TEST_F(RebuildTest, WhenPop3FetchedWhat) {
+  MustOpen();
+  Must(driver_.CreateBox(1));
+  Must(driver_.Deliver(1, {Mail(1), Mail(2), Mail(3)}));
+  Must(driver_.Retrieve(1, 1, 2, 1700000100));
+  Must(driver_.Retrieve(1, 2, 3, 1700000200));
+  Must(driver_.Renumber(1, 1, 1));
+  LoseAndRebuild({});
+  ExpectSame();
+  EXPECT_NE(after_.find("retrieved 1700000100"), std::string::npos);
+  EXPECT_NE(after_.find("retrieved 1700000200"), std::string::npos);
+}
+
 TEST_F(RebuildTest, AfterTheIndexHasShrunk) {
   MustOpen();
   Must(driver_.CreateBox(1));

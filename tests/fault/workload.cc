@@ -151,6 +151,7 @@ Recording RecordEverything(const std::string& folder) {
   script.Do("add keyword", [](Driver& d) { return d.Keyword(2, 1, 6, "todo", true); });
   script.Do("remove keyword", [](Driver& d) { return d.Keyword(2, 3, 4, "todo", false); });
   script.Do("POP3 UIDL", [](Driver& d) { return d.Uidl(1, 2, "uidl-2"); });
+  script.Do("retrieved", [](Driver& d) { return d.Retrieve(1, 1, 4, 1700000100); });
   script.Do("copy", [](Driver& d) { return d.Copy(1, 1, 3, 2); });
   script.Do("copy within", [](Driver& d) { return d.Copy(2, 2, 3, 2); });
   script.Do("new UIDs", [](Driver& d) { return d.Renumber(1, 1, 2); });

@@ -42,13 +42,10 @@ TEST(PolicyDocs, HasEveryKeyAndNoOther) {
   const struct {
     const char *table, *heading;
   } tables[] = {
-      {"service", "## `[service]`"},
-      {"package", "## `[package.NAME]`"},
-      {"overage", "### `overage`"},
-      {"pop3_retention", "### `pop3_retention`"},
-      {"account", "## `[account.\"NAME\"]`"},
-      {"external", "### `external.NAME`"},
-      {"user", "### `[account.\"NAME\".user.\"USER\"]`"},
+      {"service", "## `[service]`"},       {"package", "## `[package.NAME]`"},
+      {"overage", "### `overage`"},        {"pop3_retention", "### `pop3_retention`"},
+      {"pop3_dele", "### `pop3_dele`"},    {"account", "## `[account.\"NAME\"]`"},
+      {"external", "### `external.NAME`"}, {"user", "### `[account.\"NAME\".user.\"USER\"]`"},
   };
   for (const auto& table : tables) {
     std::vector<std::string> documented = FirstColumn(Section(text, table.heading));

@@ -100,7 +100,10 @@ class RandomPolicy {
     }
     package.enforce = Coin();
     MakeAccess(package.access);
-    package.pop3_retention = Maybe(Retention{Small(), Coin()});
+    package.pop3_retention =
+        Maybe(Retention{Small(), Coin(), Coin(), Coin(), Small(), Text(), Text(), Text(), Small()});
+    package.pop3_dele = {static_cast<DeleMeans>(random_() % 3), Small(), Coin()};
+    package.pop3_into_inbox = Coin();
     package.warn_percent = Numbers();
     package.web_interval = Small();
     return package;
@@ -168,12 +171,14 @@ TEST(PolicySnapshot, NoFieldIsForgotten) {
   ServiceOptions service;
   [[maybe_unused]] auto& [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13] = service;
   Package package;
-  [[maybe_unused]] auto& [p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11, p12, p13, p14, p15] =
-      package;
+  [[maybe_unused]] auto& [p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11, p12, p13, p14, p15, p16,
+                          p17] = package;
   Overage overage;
   [[maybe_unused]] auto& [o1, o2, o3, o4, o5] = overage;
   Retention retention;
-  [[maybe_unused]] auto& [r1, r2] = retention;
+  [[maybe_unused]] auto& [r1, r2, r3, r4, r5, r6, r7, r8, r9] = retention;
+  Pop3Dele dele;
+  [[maybe_unused]] auto& [d1, d2, d3] = dele;
   Account account;
   [[maybe_unused]] auto& [a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16,
                           a17] = account;

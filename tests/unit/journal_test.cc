@@ -33,6 +33,7 @@ JournalFrame SomeFrame() {
   change.add_flags = 1;
   change.remove_flags = 2;
   change.text = std::string("k\0\xff", 3);
+  change.time = 1700000002;
   record.changes = {change};
   JournalCopy copy;
   copy.message.uid = 99;

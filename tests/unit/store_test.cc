@@ -165,6 +165,30 @@ TEST_F(StoreTest, FlagsAndKeywords) {
   EXPECT_EQ(again->change, info->change);
 }
 
+// No index mirrors it: the change counter stays, and nobody reconciles.
+TEST_F(StoreTest, RetrievedIsTheFirstTime) {
+  ASSERT_TRUE(SaveText(*store_, box_, "a").ok());
+  ASSERT_TRUE(SaveText(*store_, box_, "b").ok());
+  const uint64_t before = store_->GetMailbox(box_)->change;
+  Change change;
+  change.kind = Change::Kind::kRetrieved;
+  change.uid1 = change.uid2 = 1;
+  change.time = 1700000100;
+  ASSERT_TRUE(store_->Apply(box_, {&change, 1}).ok());
+  change.uid2 = 9;
+  change.time = 1700000200;
+  const auto applied = store_->Apply(box_, {&change, 1});
+  ASSERT_TRUE(applied.ok()) << applied.status().message();
+  EXPECT_EQ(applied->change, before);
+  EXPECT_EQ(store_->Lookup(box_, 1)->retrieved, 1700000100u);
+  EXPECT_EQ(store_->Lookup(box_, 2)->retrieved, 1700000200u);
+  NewMessage copy;
+  copy.source_mailbox = box_;
+  copy.source_uid = 1;
+  ASSERT_TRUE(store_->Save(box_, 1, {&copy, 1}, {}).ok());
+  EXPECT_EQ(store_->Lookup(box_, copy.uid)->retrieved, 0u) << "a copy has not been fetched";
+}
+
 TEST_F(StoreTest, CopySharesTheBody) {
   const Guid other = MustCreate(*store_, 2);
   const std::string text = Noise(300000, 7);

@@ -1,0 +1,17 @@
+// Mailboxes that POP3 does not see, and moving messages between mailboxes.
+#pragma once
+
+#include <vector>
+
+#include "plugin/hosting-user.h"
+
+// Moves messages of an open mailbox to another one, which is made when missing, in batches; within
+// a batch they are there before they go here. Flags, dates and GUIDs stay. once: a message of which
+// the other mailbox has a copy (same GUID) is not brought again. Returns 0, or -1 with *error_r:
+// what was moved before stays moved.
+int hosting_move_messages(hosting_user& user, struct mailbox* from, const char* to,
+                          const std::vector<uint32_t>& uids, bool once, uint64_t* moved_r,
+                          std::string* error_r);
+
+// For the notice: a paragraph about mail in other mailboxes than INBOX; "" when there is none.
+std::string hosting_folders_text(hosting_user& user, const std::string& expiry_folder);

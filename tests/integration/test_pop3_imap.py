@@ -1,0 +1,187 @@
+"""POP3 and IMAP on one mailbox: what DELE means, which session removed what, and mail that POP3 does not see."""
+# ctest: timeout=300 labels=quota
+
+import time
+
+import pytest
+
+from support.beside import imap, lmtp, message, pop3
+from support.hosting import Hosting
+
+DAY = 86400
+POLICY = """
+[package.delete]
+pop3_dele = { means = "delete", warn = true }
+[package.hide]
+pop3_dele = { means = "hide" }
+[package.defer]
+pop3_dele = { means = "defer", days = 14 }
+[package.pop]
+imap = "deny"
+limit = "60k"
+"""
+NAMES = ["delete", "hide", "defer", "pop"]
+POLICY += "".join('[account."%s.test"]\npackage = "%s"\ndomains = ["%s.test"]\n' % (name, name, name) for name in NAMES)
+
+
+@pytest.fixture(scope="module", params=["lbox", "maildir"])
+def site(request, module_server_factory):
+    site = Hosting(module_server_factory, request.param, POLICY)
+    site.driver = request.param
+    return site
+
+
+def deliver(site, user, *names, **options):
+    with lmtp(site.server) as delivery:
+        for name in names:
+            delivery.deliver([user], message(name, **options))
+
+
+def run(site, user, days=0, *options):
+    return site.rows("retention", "run", "--now", str(int(time.time() + days * DAY)), *options, user)
+
+
+def subjects(site, user, box="INBOX"):
+    text = site.doveadm("fetch", "-u", user, "hdr.subject", "mailbox", box).text
+    return [line.split(": ", 1)[1] for line in text.splitlines() if line.startswith("hdr.subject: ")]
+
+
+def listed(site, user):
+    with pop3(site.server, user) as client:
+        return client.stat()[0]
+
+
+def dele(site, user, *numbers):
+    with pop3(site.server, user) as client:
+        for number in numbers:
+            client.retr(number)
+            client.dele(number)
+
+
+def test_delete_and_warn_once(site):
+    user = "u@delete.test"
+    deliver(site, user, "one", "two", "three")
+    dele(site, user, 1)
+    assert subjects(site, user) == ["two", "three", "A POP3 program deletes your mail from the server"]
+    dele(site, user, 1)
+    assert subjects(site, user) == ["three", "A POP3 program deletes your mail from the server"]
+
+
+def test_hide(site):
+    user = "u@hide.test"
+    deliver(site, user, "one", "two")
+    dele(site, user, 1)
+    with pop3(site.server, user) as client:
+        assert client.stat()[0] == 1 and b"Subject: two" in client.retr(1)
+    with imap(site.server, user) as session:
+        assert session.select("INBOX")[b"EXISTS"] == 2
+    assert run(site, user, 3000) == []
+
+
+def test_defer(site):
+    user = "u@defer.test"
+    deliver(site, user, "one", "two")
+    dele(site, user, 1)
+    assert listed(site, user) == 2, "another computer is to get it, too"
+    dele(site, user, 1)
+    assert run(site, user, 13) == []
+    (row,) = run(site, user, 15)
+    assert (row["uid"], row["rule"]) == ("1", "deferred DELE")
+    assert subjects(site, user) == ["two"]
+
+
+def test_no_quit_no_dele(site):
+    for name in ("delete", "hide", "defer"):
+        user = "cut@%s.test" % name
+        deliver(site, user, "one")
+        client = pop3(site.server, user)
+        client.retr(1)
+        client.dele(1)
+        client.close()
+        assert listed(site, user) == 1
+        assert subjects(site, user) == ["one"] and site.rows("trace", user) == []
+
+
+def test_trace(site):
+    user = "trace@delete.test"
+    deliver(site, user, "one", "two", "three", "four")
+    dele(site, user, 1)
+    with imap(site.server, user) as session:
+        session.ok("CREATE Old")
+        session.select("INBOX")
+        session.ok("UID MOVE 2 Old")
+        session.ok("UID STORE 3 +FLAGS (\\Deleted)")
+        session.ok("EXPUNGE")
+        session.ok("DELETE Old")
+    rows = [row for row in site.rows("trace", user) if row["message_id"].startswith("<")]
+    wanted = [("DELE", "pop3", "INBOX", "1", "", "one"), ("move", "imap", "INBOX", "2", "Old", "two"),
+              ("expunge", "imap", "INBOX", "3", "", "three")]
+    seen = [(r["rule"], r["protocol"], r["mailbox"], r["uid"], r["to"], r["message_id"][1:].split("@")[0]) for r in rows]
+    assert seen[:3] == wanted
+    assert seen[3][0] == "mailbox deleted" and seen[3][2] == "Old" and seen[3][5] == "two"
+    assert all(row["session"] and row["address"] == "127.0.0.1" and int(row["bytes"]) > 100 for row in rows)
+    (row,) = site.rows("trace", "--message-id", "three@beside.lbox.example", user)
+    assert row["rule"] == "expunge"
+    assert site.rows("trace", "--since", str(int(time.time()) + 60), user) == []
+    assert len(site.rows("trace", "--since", "1 hour", user)) == len(site.rows("trace", user))
+
+
+def test_folders_and_merge(site):
+    user = "u@pop.test"
+    deliver(site, user, "inbox")
+    for box in ("Work", "Trash", "Empty", "Sub/Deep"):
+        site.doveadm("mailbox", "create", "-u", user, box)
+    for box, names in (("Work", ["w1", "w2"]), ("Trash", ["t"]), ("Sub/Deep", ["d"])):
+        for name in names:
+            site.doveadm("save", "-u", user, "-m", box, input=message(name))
+    site.doveadm("flags", "add", "-u", user, "\\Flagged $label", "mailbox", "Work", "subject", "w2")
+    before = site.doveadm("fetch", "-u", user, "date.received guid size.virtual", "mailbox", "Work").text
+    # A copy of what INBOX has already, as a merge that was killed leaves it.
+    site.doveadm("copy", "-u", user, "Work", "mailbox", "INBOX", "subject", "inbox")
+    rows = {row["mailbox"]: row for row in site.rows("folders", user)}
+    assert {name: row["kind"] for name, row in rows.items()} == {"Work": "", "Trash": "trash", "Sub/Deep": ""}
+    assert rows["Work"]["messages"] == "3"
+    # Full, or nearly so: merging takes no room.
+    deliver(site, user, "filling", size=55000)
+    rows = {row["mailbox"]: row["moved"] for row in site.rows("merge-folders", user)}
+    assert rows == {"Work": "3", "Trash": "0", "Sub/Deep": "1"}
+    got = sorted(subjects(site, user))
+    copies = got.count("inbox")
+    assert copies == 1 or site.driver == "maildir"  # Maildir gives a copy a GUID of its own
+    assert sorted(set(got)) == ["d", "filling", "inbox", "w1", "w2"]
+    assert site.doveadm("search", "-u", user, "mailbox", "INBOX", "flagged", "keyword", "$label", "subject", "w2").text
+    for line in before.splitlines():
+        if line.startswith("date.received"):
+            assert line in site.doveadm("fetch", "-u", user, "date.received", "mailbox", "INBOX").text
+    assert {row["mailbox"] for row in site.rows("folders", user)} == {"Trash"}
+    site.doveadm("hosting", "merge-folders", "--all", user)
+    assert "t" in subjects(site, user)
+    assert site.rows("folders", user) == []
+    assert listed(site, user) == len(subjects(site, user))
+
+
+def test_uidls_stay(site):
+    """Restarts, loss of the index, another package: a client fetches nothing twice."""
+    user = "uidl@delete.test"
+    deliver(site, user, "one", "two", "three")
+
+    def uidl():
+        with pop3(site.server, user) as client:
+            return list(client.uidl().values())
+
+    before = uidl()
+    site.server.restart()
+    site.await_service()
+    assert uidl() == before
+    for old, new in (("delete", "hide"), ("hide", "pop"), ("pop", "delete")):
+        policy = POLICY.replace('[account."delete.test"]\npackage = "delete"', '[account."delete.test"]\npackage = "%s"' % new)
+        site.write_policy(policy)
+        site.doveadm("hosting", "reload")
+        assert uidl() == before, (old, new)
+    if site.driver == "lbox":
+        import glob
+        import os
+        for path in glob.glob("%s/**/dovecot*index*" % site.server.user_home(user), recursive=True):
+            os.unlink(path)
+        site.server.allow_log(r"Mailbox list rescan found")
+        assert uidl() == before
