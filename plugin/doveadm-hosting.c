@@ -33,6 +33,12 @@ static struct doveadm_cmd_ver2 hosting_commands[] = {
      .cmd = cmd_hosting_account_show,
      DOVEADM_CMD_PARAMS_START FILE_PARAM DOVEADM_CMD_PARAM('U', "user", CMD_PARAM_STR, 0)
          ACCOUNT_PARAM DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting account set-package",
+     .usage = "[--dry-run] <account> <package>",
+     .cmd = cmd_hosting_set_package,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAM('n', "dry-run", CMD_PARAM_BOOL, 0)
+         ACCOUNT_PARAM DOVEADM_CMD_PARAM('\0', "package", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL)
+             DOVEADM_CMD_PARAMS_END},
     {.name = "hosting usage",
      .usage = "[<account>]",
      .cmd = cmd_hosting_usage,

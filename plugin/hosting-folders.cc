@@ -276,6 +276,22 @@ int hosting_move_messages(hosting_user& user, struct mailbox* from, const char* 
   return ret < 0 ? -1 : 0;
 }
 
+void hosting_redirect_delivery(struct mailbox* box) {
+  hosting_user* user = hosting_user_of_box(box);
+  const std::string service = user == nullptr ? "" : user->user->service;
+  if ((service != "lmtp" && service != "lda") || user->user->autocreated || box->inbox_user ||
+      (box->flags & MAILBOX_FLAG_POST_SESSION) == 0) {
+    return;
+  }
+  const struct mail_namespace* inbox = mail_namespace_find_inbox(user->user->namespaces);
+  if (inbox == nullptr || box->list != inbox->list || !hosting_pop3_rules(*user).into_inbox) {
+    return;
+  }
+  e_debug(box->event, "hosting: this delivery goes to INBOX");
+  box->name = box->vname = p_strdup(box->pool, "INBOX");
+  box->inbox_user = box->inbox_any = true;
+}
+
 std::string hosting_folders_text(hosting_user& user, const std::string& expiry_folder) {
   std::vector<folder> folders;
   std::string error, text;

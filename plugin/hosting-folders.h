@@ -13,5 +13,9 @@ int hosting_move_messages(hosting_user& user, struct mailbox* from, const char* 
                           const std::vector<uint32_t>& uids, bool once, uint64_t* moved_r,
                           std::string* error_r);
 
+// A delivery to another mailbox of a user whose mail all goes to INBOX: the mailbox, not opened
+// yet, becomes INBOX.
+void hosting_redirect_delivery(struct mailbox* box);
+
 // For the notice: a paragraph about mail in other mailboxes than INBOX; "" when there is none.
 std::string hosting_folders_text(hosting_user& user, const std::string& expiry_folder);

@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "plugin/hosting-folders.h"
 #include "plugin/hosting-guard.h"
 #include "plugin/hosting-pop3.h"
 #include "quota/removal_journal.h"
@@ -206,6 +207,10 @@ void hosting_removals_mailbox_allocated(struct mailbox* box) {
       (box->storage->class_flags & MAIL_STORAGE_CLASS_FLAG_NOQUOTA) != 0) {
     return;
   }
+  hosting_guard(0, [&] {
+    hosting_redirect_delivery(box);
+    return 0;
+  });
   struct mailbox_vfuncs* v = box->vlast;
   auto* context = p_new(box->pool, removals_mailbox_context, 1);
   context->module_ctx.super = *v;

@@ -1,12 +1,15 @@
 """POP3 and IMAP on one mailbox: what DELE means, which session removed what, and mail that POP3 does not see."""
 # ctest: timeout=300 labels=quota
 
+import glob
+import os
 import time
 
 import pytest
 
 from support.beside import imap, lmtp, message, pop3
 from support.hosting import Hosting
+from support.peers import Fetchmail
 
 DAY = 86400
 POLICY = """
@@ -19,14 +22,17 @@ pop3_dele = { means = "defer", days = 14 }
 [package.pop]
 imap = "deny"
 limit = "60k"
+[package.one]
+imap = "deny"
+pop3_into_inbox = true
 """
-NAMES = ["delete", "hide", "defer", "pop"]
+NAMES = ["delete", "hide", "defer", "pop", "one"]
 POLICY += "".join('[account."%s.test"]\npackage = "%s"\ndomains = ["%s.test"]\n' % (name, name, name) for name in NAMES)
 
 
 @pytest.fixture(scope="module", params=["lbox", "maildir"])
 def site(request, module_server_factory):
-    site = Hosting(module_server_factory, request.param, POLICY)
+    site = Hosting(module_server_factory, request.param, POLICY, sieve=True)
     site.driver = request.param
     return site
 
@@ -179,9 +185,69 @@ def test_uidls_stay(site):
         site.doveadm("hosting", "reload")
         assert uidl() == before, (old, new)
     if site.driver == "lbox":
-        import glob
-        import os
         for path in glob.glob("%s/**/dovecot*index*" % site.server.user_home(user), recursive=True):
             os.unlink(path)
         site.server.allow_log(r"Mailbox list rescan found")
         assert uidl() == before
+
+
+SIEVE = """require ["fileinto", "imap4flags"];
+if header :contains "subject" "sort" { addflag "\\\\Flagged"; fileinto "Work"; }
+"""
+
+
+def test_sieve_fileinto_of_a_user_without_imap(site):
+    for user, box in (("u@one.test", "INBOX"), ("sieve@pop.test", "Work")):
+        script = site.server.user_home(user) + "/.dovecot.sieve"
+        site.doveadm("mailbox", "create", "-u", user, "Work")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(SIEVE)
+        os.chown(script, site.server.config.mail_uid, site.server.config.mail_uid)
+        deliver(site, user, "sort this", "that")
+        assert subjects(site, user) == (["sort this", "that"] if box == "INBOX" else ["that"])
+        assert subjects(site, user, "Work") == ([] if box == "INBOX" else ["sort this"])
+        assert site.doveadm("search", "-u", user, "mailbox", box, "flagged").text.count("\n") == 1
+        assert listed(site, user) == (2 if box == "INBOX" else 1)
+
+
+def test_set_package(site):
+    """Down and up again, with what it means; a session that is open sees the new rules."""
+    user = "set@delete.test"
+    site.write_policy(POLICY)
+    site.doveadm("hosting", "reload")
+    deliver(site, user, "big", size=70000)
+    deliver(site, user, "one")
+    site.await_usage("delete.test", lambda usage: usage.mail > 70000)
+    text = open(site.policy_file, encoding="utf-8").read()
+
+    def changes(*args):
+        return {(row["user"], row["what"]): row for row in site.rows("account", "set-package", *args)}
+
+    rows = changes("--dry-run", "delete.test", "pop")
+    assert open(site.policy_file, encoding="utf-8").read() == text
+    assert rows["", "package"]["after"] == "pop" and "over by" in rows["", "limit"]["note"]
+    assert rows[user, "imap"]["before"] == "allow" and rows[user, "imap"]["after"] == "deny"
+    assert "merge-folders " + user in rows[user, "folders"]["note"] and (user, "Sent") in rows
+    with pop3(site.server, user) as client:
+        assert changes("delete.test", "pop") == rows
+        assert client.ok("NOOP")
+    changed = open(site.policy_file, encoding="utf-8").read()
+    assert changed == text.replace('[account."delete.test"]\npackage = "delete"', '[account."delete.test"]\npackage = "pop"')
+    with lmtp(site.server) as delivery:
+        (reply,) = delivery.try_deliver(user, message("refused"))
+        assert reply.code == 552
+    assert changes("delete.test", "delete")[user, "imap"]["after"] == "allow"
+    assert open(site.policy_file, encoding="utf-8").read() == text
+    with lmtp(site.server) as delivery:
+        delivery.deliver(user, message("accepted"))
+    site.server.allow_log(r"Error: hosting: the policy has no")
+    assert site.doveadm("hosting", "account", "set-package", "delete.test", "none", check=False).code == 65
+    assert site.doveadm("hosting", "account", "set-package", "nobody", "pop", check=False).code == 65
+
+
+def test_fetchmail_is_traced_and_retrieves(site):
+    user = "fetch@delete.test"
+    deliver(site, user, "one", "two")
+    fetchmail = Fetchmail(site.server.base, site.server, user, keep=False)
+    assert len(fetchmail.run()) == 2
+    assert [row["rule"] for row in site.rows("trace", user)] == ["DELE", "DELE"]

@@ -1,0 +1,32 @@
+// What another package means for an account and each of its mailboxes, told before or after.
+//
+// Purpose: comparison only; doveadm prints it. Process and crash rules: none, no I/O.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "quota/policy.h"
+
+namespace hosting {
+
+struct StoredMail {
+  std::string user;
+  uint64_t bytes = 0;
+};
+
+struct PackageChange {
+  std::string user;  // "": of the account as a whole
+  std::string what;  // "limit", "imap", "retention", "folders", ...
+  std::string before, after;
+  std::string note;  // what follows from it
+};
+
+// stored: all bytes that count in the account; mail: its mailboxes. fields: as a user's userdb
+// gives them is not known here, so that what they override is not in the answer.
+std::vector<PackageChange> PackageChanges(const PolicyIndex& before, const PolicyIndex& after,
+                                          const std::string& account, uint64_t stored,
+                                          const std::vector<StoredMail>& mail);
+
+}  // namespace hosting
