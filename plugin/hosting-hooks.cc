@@ -33,8 +33,10 @@ hosting_user_context* context_of(struct mail_user* user) {
 }
 
 struct mailbox_vfuncs& super_of(struct mailbox* box) {
-  return static_cast<hosting_mailbox_context*>(MODULE_CONTEXT(box, hosting_mailbox_module))
-      ->module_ctx.super;
+  auto* context =
+      static_cast<hosting_mailbox_context*>(MODULE_CONTEXT(box, hosting_mailbox_module));
+  i_assert(context != nullptr);
+  return context->module_ctx.super;
 }
 
 struct event_category hosting_event_category = {
@@ -129,8 +131,10 @@ static void hosting_mail_expunge(struct mail* _mail) noexcept {
     }
     return 0;
   });
-  static_cast<union mail_module_context*>(MODULE_CONTEXT(mail, hosting_mail_module))
-      ->super.expunge(_mail);
+  auto* context =
+      static_cast<union mail_module_context*>(MODULE_CONTEXT(mail, hosting_mail_module));
+  i_assert(context != nullptr);
+  context->super.expunge(_mail);
 }
 
 static void hosting_user_deinit_pre(struct mail_user* user) noexcept {

@@ -360,6 +360,7 @@ void UsageServer::TakeSpool() {
   if (!names.ok()) {
     return LogSometimes(LogLevel::kError, names.status().message());
   }
+  size_t later = 0;
   for (const std::string& name : *names) {
     wire::Spooled spooled;
     SpoolFile file;
@@ -372,12 +373,15 @@ void UsageServer::TakeSpool() {
       if (status.code() != Code::kInvalid) {
         continue;  // it may be read another time
       }
-    } else if (!spooled.has_report() &&
-               std::abs(options_.clock.now() - file.modified) < options_.clock.return_seconds) {
-      continue;  // its session may be alive, and come back
     } else {
-      const auto answer = service_->TakeSpooled(file.owner, spooled);
+      // The session of a young mark may be alive, and come back. But marks must not keep reports
+      // out.
+      const bool young =
+          std::abs(options_.clock.now() - file.modified) < options_.clock.return_seconds;
+      const auto answer =
+          service_->TakeSpooled(file.owner, spooled, young && later < kSpooledATick / 2);
       if (answer == UsageService::SpoolAnswer::kLater) {
+        ++later;
         continue;
       }
       if (answer == UsageService::SpoolAnswer::kUseless) {

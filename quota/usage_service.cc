@@ -440,7 +440,8 @@ void UsageService::HandleBye(SessionId id, Session& session, const wire::Request
   Answer(id, request.id());
 }
 
-UsageService::SpoolAnswer UsageService::TakeSpooled(uint32_t uid, const wire::Spooled& spooled) {
+UsageService::SpoolAnswer UsageService::TakeSpooled(uint32_t uid, const wire::Spooled& spooled,
+                                                    bool young) {
   UserdbFields fields;
   const wire::Hello& hello = spooled.hello();
   if (hello.user().empty() || !IsName(hello.user()) || !IsName(hello.account()) ||
@@ -453,6 +454,9 @@ UsageService::SpoolAnswer UsageService::TakeSpooled(uint32_t uid, const wire::Sp
   }
   if (!*allowed) {
     return SpoolAnswer::kTaken;  // of no account: nothing to keep
+  }
+  if (!spooled.has_report() && young) {
+    return SpoolAnswer::kLater;
   }
   const std::string& account = (*allowed)->account_name;
   wire::Report report = spooled.report();

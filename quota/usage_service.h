@@ -62,7 +62,8 @@ class UsageService {
   void Disconnected(SessionId id);
   // kTaken: durable with the next Flush. kUseless: and it never will be of any use.
   enum class SpoolAnswer { kTaken, kUseless, kLater };
-  SpoolAnswer TakeSpooled(uint32_t uid, const wire::Spooled& spooled);
+  // young: the session of a mark, if it is one, may be alive.
+  SpoolAnswer TakeSpooled(uint32_t uid, const wire::Spooled& spooled, bool young = false);
   // Once a second.
   void Tick();
   // At the end of a turn. After a failure none of the replies may leave.

@@ -302,7 +302,7 @@ TEST_F(UsageExact, ASessionKilledWithinAnOutageIsCounted) {
     if (!marks) {  // the control
       process_.Start();
       StartRecounter();
-      EXPECT_FALSE(Eventually([this] { return Right(); }, 5)) << "nothing tells of it";
+      EXPECT_FALSE(Eventually([this] { return Right(); }, 4)) << "nothing tells of it";
       recounter_.reset();
       process_.Kill();
     }

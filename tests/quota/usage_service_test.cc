@@ -775,5 +775,21 @@ TEST_F(Service, SpooledReports) {
   EXPECT_EQ(service_->TakeSpooled(kMailUid, spooled), Answer::kUseless);
 }
 
+TEST_F(Service, MarksOfSessionsThatNeverCame) {
+  wire::Spooled spooled;
+  spooled.mutable_hello()->set_user("ann@a1.test");
+  *spooled.mutable_report() = ReportOf(100, 5).report();
+  using Answer = UsageService::SpoolAnswer;
+  EXPECT_EQ(service_->TakeSpooled(kMailUid, spooled), Answer::kTaken);
+  spooled.clear_report();
+  EXPECT_EQ(service_->TakeSpooled(kCustomerUid, spooled, true), Answer::kUseless);
+  EXPECT_EQ(service_->TakeSpooled(kMailUid, spooled, true), Answer::kLater);
+  EXPECT_FALSE(Row("ann@a1.test", "a1").recount);
+  EXPECT_EQ(service_->TakeSpooled(kMailUid, spooled, false), Answer::kTaken);
+  EXPECT_TRUE(Row("ann@a1.test", "a1").recount);
+  EXPECT_FALSE(Row("ann@a1.test", "a1").unsure) << "enforced meanwhile";
+  EXPECT_EQ(Mail("a1"), 100U);
+}
+
 }  // namespace
 }  // namespace hosting
