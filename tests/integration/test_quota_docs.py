@@ -105,8 +105,19 @@ def test_settings(server_factory, tmp_path):
         assert wanted in shown, wanted
 
 
+@pytest.mark.series("2.3")
+def test_ldap_settings_23(folder, server_factory):
+    """auth takes the file, and then looks for the directory, which there is none of."""
+    with open(folder + "/dovecot-ldap.conf.ext", "w", encoding="ascii") as file:
+        file.write("hosts = 127.0.0.1:1\nbase = dc=example\n" + block_after("packages.md", "**LDAP, Dovecot 2.3**"))
+    site = Hosting(server_factory, "maildir", POLICY, userdb_text="userdb {\n  driver = ldap\n  args = %s\n}\n" % file.name)
+    site.server.allow_log(r"Can't connect to server: 127.0.0.1:1", r"userdb lookup\(ann@example.com\)")
+    site.doveadm("user", "ann@example.com", check=False)
+    site.server.await_log(r"Can't connect to server: 127.0.0.1:1")
+
+
 @pytest.mark.series("2.4")
-def test_ldap_settings(server_factory, tmp_path):
+def test_ldap_settings_24(server_factory, tmp_path):
     site = Hosting(server_factory, "maildir", POLICY)
     with open(site.server.config_file, encoding="utf-8") as file:
         text = file.read()
