@@ -65,7 +65,7 @@ static void print_retention(void*, const struct hosting_retention_row* row) {
   doveadm_print(row->rule);
 }
 
-static void retention_headers(void) {
+static void retention_headers() {
   doveadm_hosting_text_column("action");
   doveadm_hosting_text_column("mailbox");
   doveadm_hosting_number_column("uid");
@@ -100,7 +100,7 @@ static void print_folder(void*, const struct hosting_folder_row* row) {
   doveadm_print_num(row->moved);
 }
 
-static void folder_headers(void) {
+static void folder_headers() {
   doveadm_hosting_text_column("mailbox");
   doveadm_hosting_text_column("kind");
   doveadm_hosting_number_column("messages");
@@ -138,7 +138,7 @@ static void print_trace(void*, const struct hosting_trace_row* row) {
   doveadm_print(row->message_id);
 }
 
-static void trace_headers(void) {
+static void trace_headers() {
   for (const char* name : {"at", "rule", "protocol", "address", "session", "mailbox"}) {
     doveadm_hosting_text_column(name);
   }

@@ -278,9 +278,12 @@ int hosting_move_messages(hosting_user& user, struct mailbox* from, const char* 
 
 void hosting_redirect_delivery(struct mailbox* box) {
   hosting_user* user = hosting_user_of_box(box);
-  const std::string service = user == nullptr ? "" : user->user->service;
-  if ((service != "lmtp" && service != "lda") || user->user->autocreated || box->inbox_user ||
+  if (user == nullptr || user->user->autocreated || box->inbox_user ||
       (box->flags & MAILBOX_FLAG_POST_SESSION) == 0) {
+    return;
+  }
+  const std::string service = user->user->service;
+  if (service != "lmtp" && service != "lda") {
     return;
   }
   const struct mail_namespace* inbox = mail_namespace_find_inbox(user->user->namespaces);
