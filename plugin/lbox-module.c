@@ -14,10 +14,10 @@ static struct mail_storage_hooks lbox_storage_hooks = {
     .mail_namespaces_created = lbox_namespaces_created,
 };
 
-/* Opening a store, LMDB callocs 2 MiB for its list of dirty pages. glibc takes that from the kernel,
- * zeroed and untouched, as long as its threshold has not risen; it does with the first such block that
- * is freed, and from then on each delivery would zero 2 MiB: a tenth of its CPU time. Setting the
- * threshold keeps it where it is. */
+/* Opening a store, LMDB callocs 2 MiB for its list of dirty pages. glibc takes that from the
+ * kernel, zeroed and untouched, as long as its threshold has not risen; it does with the first such
+ * block that is freed, and from then on each delivery would zero 2 MiB: a tenth of its CPU time.
+ * Setting the threshold keeps it where it is. */
 enum { LBOX_MMAP_THRESHOLD = 1024 * 1024 };
 
 void lbox_plugin_init(struct module* module) {

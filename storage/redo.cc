@@ -52,8 +52,8 @@ Result<Records> FindBatch(StoreImpl& store, Txn& txn) {
   LBOX_ASSIGN_OR_RETURN(const auto bytes, BytesBeyond(store, pack, row->tail));
   Records records;
   for (size_t at = 0; records.empty() || records.size() < records[0].record.batch_count;) {
-    auto next = FindRecordAt(std::span(bytes).subspan(at), store.index->uuid(), pack,
-                             row->tail + at);
+    auto next =
+        FindRecordAt(std::span(bytes).subspan(at), store.index->uuid(), pack, row->tail + at);
     if (!next.has_value() || !next->found.frames_whole ||
         next->record.transaction != txn.number() || next->record.batch_index != records.size() ||
         next->record.body_id != txn.meta.next_body_id + records.size() ||

@@ -1,5 +1,5 @@
-// A save whose commit is not durable yet (storage/redo.h): what it costs, and that opening the store
-// brings it back; and what is not brought back.
+// A save whose commit is not durable yet (storage/redo.h): what it costs, and that opening the
+// store brings it back; and what is not brought back.
 #include <algorithm>
 
 #include <gtest/gtest.h>
@@ -12,8 +12,10 @@ namespace lbox::testing {
 namespace {
 
 NewMail Mail(int number, size_t size = 700) {
-  return {"Subject: " + std::to_string(number) + "\r\n\r\n" + Noise(size, number), 8,
-          {"work"}, "uidl-" + std::to_string(number)};
+  return {"Subject: " + std::to_string(number) + "\r\n\r\n" + Noise(size, number),
+          8,
+          {"work"},
+          "uidl-" + std::to_string(number)};
 }
 
 class RedoTest : public ::testing::Test {
