@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <string>
 
 // Before Dovecot's headers, which define common words as macros.
+#include "quota/policy.h"
 #include "quota/usage_admin.h"
 
 #include "plugin/dovecot.h"
@@ -22,6 +24,14 @@ void doveadm_hosting_fail(const hosting::Status& status);
 // A parameter; "": not given.
 std::string doveadm_hosting_param(struct doveadm_cmd_context* cctx, const char* name);
 bool doveadm_hosting_flag(struct doveadm_cmd_context* cctx, const char* name);
+
+// The policy file: parameter "file", else the setting (doveadm-hosting-policy.cc).
+std::string doveadm_hosting_policy_path(struct doveadm_cmd_context* cctx);
+// body(policy) with that file's policy, when it is a good one; what fails is told, no exception
+// passes.
+void doveadm_hosting_with_policy(
+    struct doveadm_cmd_context* cctx,
+    const std::function<hosting::Status(const hosting::Policy&)>& body) noexcept;
 
 // Headers of a column for text and for numbers, named alike in tables and JSON.
 void doveadm_hosting_text_column(const char* name);

@@ -14,11 +14,6 @@ using hosting::Code;
 using hosting::Result;
 using hosting::Status;
 
-std::string path_of(struct doveadm_cmd_context* cctx) {
-  const std::string path = doveadm_hosting_param(cctx, "file");
-  return path.empty() ? doveadm_hosting_policy_file() : path;
-}
-
 Result<hosting::ParsedPolicy> read_policy(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::stringstream text;
@@ -54,11 +49,18 @@ std::string joined(const std::vector<std::string>& texts) {
   return all;
 }
 
-// body(policy), with what fails told; no exception passes.
-template <typename Body>
-void with_policy(struct doveadm_cmd_context* cctx, Body&& body) noexcept {
+}  // namespace
+
+std::string doveadm_hosting_policy_path(struct doveadm_cmd_context* cctx) {
+  const std::string path = doveadm_hosting_param(cctx, "file");
+  return path.empty() ? doveadm_hosting_policy_file() : path;
+}
+
+void doveadm_hosting_with_policy(
+    struct doveadm_cmd_context* cctx,
+    const std::function<Status(const hosting::Policy&)>& body) noexcept {
   try {
-    const auto policy = good_policy(path_of(cctx));
+    const auto policy = good_policy(doveadm_hosting_policy_path(cctx));
     const Status status = policy.ok() ? body(*policy) : policy.status();
     if (!status.ok()) {
       doveadm_hosting_fail(status);
@@ -68,20 +70,18 @@ void with_policy(struct doveadm_cmd_context* cctx, Body&& body) noexcept {
   }
 }
 
-}  // namespace
-
 void cmd_hosting_config_check(struct doveadm_cmd_context* cctx) {
   doveadm_print_init(DOVEADM_PRINT_TYPE_FLOW);
   doveadm_hosting_text_column("file");
   doveadm_hosting_number_column("packages");
   doveadm_hosting_number_column("accounts");
-  with_policy(cctx, [&](const hosting::Policy& policy) {
+  doveadm_hosting_with_policy(cctx, [&](const hosting::Policy& policy) {
     // A draft may lie anywhere; the file in use may not.
-    const auto trusted = hosting::ReadPolicyText(path_of(cctx), {});
+    const auto trusted = hosting::ReadPolicyText(doveadm_hosting_policy_path(cctx), {});
     if (trusted.status().code() == Code::kPermission) {
       i_warning("the service does not read it: %s", trusted.status().message().c_str());
     }
-    doveadm_hosting_print(path_of(cctx));
+    doveadm_hosting_print(doveadm_hosting_policy_path(cctx));
     doveadm_print_num(policy.packages.size());
     doveadm_print_num(policy.accounts.size());
     return Status();
@@ -93,7 +93,7 @@ void cmd_hosting_account_list(struct doveadm_cmd_context* cctx) {
   for (const char* name : {"account", "package", "limit", "domains", "users", "web_roots"}) {
     doveadm_hosting_text_column(name);
   }
-  with_policy(cctx, [&](const hosting::Policy& policy) {
+  doveadm_hosting_with_policy(cctx, [&](const hosting::Policy& policy) {
     const hosting::PolicyIndex index(policy);
     for (const hosting::Account& account : policy.accounts) {
       hosting::UserdbFields fields;
@@ -115,7 +115,7 @@ void cmd_hosting_account_show(struct doveadm_cmd_context* cctx) {
   doveadm_print_init(DOVEADM_PRINT_TYPE_TABLE);
   doveadm_hosting_text_column("setting");
   doveadm_hosting_text_column("value");
-  with_policy(cctx, [&](const hosting::Policy& policy) -> Status {
+  doveadm_hosting_with_policy(cctx, [&](const hosting::Policy& policy) -> Status {
     const std::string user = doveadm_hosting_param(cctx, "user");
     hosting::UserdbFields fields;
     fields.account = doveadm_hosting_param(cctx, "account");

@@ -39,6 +39,21 @@ static struct doveadm_cmd_ver2 hosting_commands[] = {
      DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAM('n', "dry-run", CMD_PARAM_BOOL, 0)
          ACCOUNT_PARAM DOVEADM_CMD_PARAM('\0', "package", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL)
              DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting policy apply",
+     .usage = "",
+     .cmd = cmd_hosting_policy_apply,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting policy explain",
+     .usage = "[--file <policy file>] [--service <service>] [--rip <address>] [--lport <port>] "
+              "[--master] [--account <account>] [--package <package>] <user>",
+     .cmd = cmd_hosting_policy_explain,
+     DOVEADM_CMD_PARAMS_START FILE_PARAM DOVEADM_CMD_PARAM('s', "service", CMD_PARAM_STR, 0)
+         DOVEADM_CMD_PARAM('r', "rip", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAM(
+             'l', "lport", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAM('m', "master", CMD_PARAM_BOOL, 0)
+             DOVEADM_CMD_PARAM('a', "account", CMD_PARAM_STR, 0)
+                 DOVEADM_CMD_PARAM('p', "package", CMD_PARAM_STR, 0)
+                     DOVEADM_CMD_PARAM('\0', "user", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL)
+                         DOVEADM_CMD_PARAMS_END},
     {.name = "hosting usage",
      .usage = "[<account>]",
      .cmd = cmd_hosting_usage,

@@ -13,6 +13,10 @@ void cmd_hosting_account_list(struct doveadm_cmd_context* cctx);
 void cmd_hosting_account_show(struct doveadm_cmd_context* cctx);
 /* doveadm-hosting-package.cc */
 void cmd_hosting_set_package(struct doveadm_cmd_context* cctx);
+/* doveadm-hosting-protocols.cc */
+void cmd_hosting_policy_explain(struct doveadm_cmd_context* cctx);
+/* doveadm-hosting-apply.cc */
+void cmd_hosting_policy_apply(struct doveadm_cmd_context* cctx);
 /* doveadm-hosting-usage.cc */
 void cmd_hosting_usage(struct doveadm_cmd_context* cctx);
 void cmd_hosting_recalc(struct doveadm_cmd_context* cctx);

@@ -7,14 +7,18 @@
 #define DEF(type, name) SETTING_DEFINE_STRUCT_##type(#name, name, struct hosting_settings)
 
 static const struct setting_define hosting_setting_defines[] = {
-    DEF(STR, hosting_socket),         DEF(STR, hosting_spool),   DEF(STR, hosting_policy_file),
-    DEF(STR, hosting_account),        DEF(STR, hosting_package), DEF(TIME_MSECS, hosting_timeout),
+    DEF(STR, hosting_socket),         DEF(STR, hosting_spool),
+    DEF(STR, hosting_policy_file),    DEF(STR, hosting_login_table),
+    DEF(ENUM, hosting_login_default), DEF(STR, hosting_account),
+    DEF(STR, hosting_package),        DEF(TIME_MSECS, hosting_timeout),
     DEF(BOOL, hosting_event_account), SETTING_DEFINE_LIST_END};
 
 static const struct hosting_settings hosting_default_settings = {
     .hosting_socket = HOSTING_DEFAULT_SOCKET,
     .hosting_spool = HOSTING_DEFAULT_SPOOL,
     .hosting_policy_file = HOSTING_DEFAULT_POLICY_FILE,
+    .hosting_login_table = HOSTING_DEFAULT_LOGIN_TABLE,
+    .hosting_login_default = "allow:deny",
     .hosting_account = "",
     .hosting_package = "",
     .hosting_timeout = HOSTING_DEFAULT_TIMEOUT_MS,

@@ -9,6 +9,8 @@ struct hosting_settings {
   const char* hosting_socket;
   const char* hosting_spool;
   const char* hosting_policy_file;
+  const char* hosting_login_table;
+  const char* hosting_login_default; /* allow, deny */
   const char* hosting_account;
   const char* hosting_package;
   unsigned int hosting_timeout; /* ms */

@@ -221,6 +221,7 @@ void run(const Arguments& arguments) {
   hosting::PolicySource::Options options;
   options.file = arguments.policy;
   options.snapshot_path = arguments.state_folder + "/policy.snapshot";
+  options.login_table = arguments.state_folder + "/policy.logins";
   options.rules.owner = arguments.policy_owner;
   if (arguments.policy_owner != 0) {
     // Of a trial or a test, whose folders anyone may have made.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "quota/money.h"
+#include "quota/network.h"
 
 namespace hosting {
 
@@ -79,6 +80,7 @@ struct Pop3Dele {
 struct AccessRule {
   std::optional<Access> access;  // none: as the package says, or allow
   Line line = 0;
+  uint32_t from_day = 0;  // days since 1970-01-01, UTC: until then deny only warns, and warn allows
   friend bool operator==(const AccessRule&, const AccessRule&) = default;
 };
 
@@ -136,6 +138,7 @@ struct Account {
   std::optional<uint64_t> limit;          // bytes, in place of the package's; 0: none
   std::optional<bool> enforce;            // in place of the package's
   AccessRule access[kProtocols];
+  std::string language;              // of texts to its users; empty: [protocols] says
   std::vector<UserRule> user_rules;  // by user
   friend bool operator==(const Account&, const Account&) = default;
 };
@@ -159,8 +162,33 @@ struct ServiceOptions {
   friend bool operator==(const ServiceOptions&, const ServiceOptions&) = default;
 };
 
+// Texts to users in one language, with values in braces (protocol_text.h); empty: built in.
+struct ProtocolTexts {
+  std::string language;
+  std::string deny, warn;
+  friend bool operator==(const ProtocolTexts&, const ProtocolTexts&) = default;
+};
+
+// Table [protocols]: how rules about protocols are applied.
+struct ProtocolOptions {
+  std::vector<uint32_t> exempt_ports;  // of listeners
+  Line exempt_ports_line = 0;
+  std::vector<Network> exempt_networks;  // of the entry hop
+  Line exempt_networks_line = 0;
+  bool exempt_master_users = true;
+  Line exempt_master_users_line = 0;
+  bool alert = false;  // a denied login fails with [ALERT], in place of nologin with [CONTACTADMIN]
+  std::string pop3_host;  // told to users whose IMAP is denied; empty: none
+  uint32_t pop3_port = 995;
+  std::string upgrade_url;  // empty: none
+  std::string language = "en";
+  std::vector<ProtocolTexts> texts;  // by language
+  friend bool operator==(const ProtocolOptions&, const ProtocolOptions&) = default;
+};
+
 struct Policy {
   ServiceOptions service;
+  ProtocolOptions protocols;
   std::vector<Package> packages;  // by name
   std::vector<Account> accounts;  // by name
   friend bool operator==(const Policy&, const Policy&) = default;

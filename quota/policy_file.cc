@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "quota/policy_check.h"
+#include "quota/policy_protocols.h"
 #include "quota/policy_reader.h"
 #include "quota/policy_toml.h"
 
@@ -17,8 +18,6 @@ constexpr uint32_t kMaxRetention = 36500;  // days
 constexpr size_t kMaxNotice = 8000;        // bytes of a notice's text
 constexpr uint32_t kMaxConnections = 100000;
 
-constexpr Choice<Access> kAccess[] = {
-    {"allow", Access::kAllow}, {"warn", Access::kWarn}, {"deny", Access::kDeny}};
 constexpr Choice<OverLimit> kOverLimit[] = {
     {"refuse", OverLimit::kRefuse}, {"bill", OverLimit::kBill}, {"report", OverLimit::kReport}};
 constexpr Choice<Basis> kBasis[] = {
@@ -29,12 +28,8 @@ constexpr Choice<Rounding> kRounding[] = {
 // imap = "deny", of a package, an account or a user's rule.
 template <typename T, Protocol protocol>
 constexpr PolicyField<T> AccessField() {
-  return {kProtocolNames[protocol], [](Reader& r, const Node& n, T& to) {
-            Access access{};
-            if (r.OneOf(n, kAccess, &access)) {
-              to.access[protocol] = {access, n.line};
-            }
-          }};
+  return {kProtocolNames[protocol],
+          [](Reader& r, const Node& n, T& to) { ReadAccess(r, n, to.access[protocol]); }};
 }
 
 // A key whose line is kept, with a value that a package has always and others may have.
@@ -309,6 +304,7 @@ constexpr PolicyField<Account> kAccountFields[] = {
     AccessField<Account, kManageSieve>(),
     AccessField<Account, kSubmission>(),
     AccessField<Account, kSmtp>(),
+    {"language", [](Reader& r, const Node& n, Account& a) { ReadLanguage(r, n, a.language); }},
     {"user", ReadUserRules},
 };
 
@@ -384,6 +380,8 @@ constexpr PolicyField<PolicyDraft> kFileFields[] = {
          }
        }
      }},
+    {"protocols", [](Reader& r, const Node& n,
+                     PolicyDraft& draft) { ReadProtocols(r, n, draft.policy.protocols); }},
 };
 
 template <typename T, size_t N>
@@ -449,15 +447,16 @@ std::string FormatProblem(std::string_view path, const Problem& problem) {
 }
 
 std::vector<std::string_view> PolicyKeys(std::string_view table) {
-  return table == "service"          ? NamesOf(kServiceFields)
-         : table == "package"        ? NamesOf(kPackageFields)
-         : table == "overage"        ? NamesOf(kOverageFields)
-         : table == "pop3_retention" ? NamesOf(kRetentionFields)
-         : table == "pop3_dele"      ? NamesOf(kDeleFields)
-         : table == "account"        ? NamesOf(kAccountFields)
-         : table == "external"       ? NamesOf(kExternalFields)
-         : table == "user"           ? NamesOf(kUserFields)
-                                     : NamesOf(kFileFields);
+  return table == "service"                                             ? NamesOf(kServiceFields)
+         : table == "package"                                           ? NamesOf(kPackageFields)
+         : table == "overage"                                           ? NamesOf(kOverageFields)
+         : table == "pop3_retention"                                    ? NamesOf(kRetentionFields)
+         : table == "pop3_dele"                                         ? NamesOf(kDeleFields)
+         : table == "account"                                           ? NamesOf(kAccountFields)
+         : table == "external"                                          ? NamesOf(kExternalFields)
+         : table == "user"                                              ? NamesOf(kUserFields)
+         : table == "protocols" || table == "text" || table == "access" ? ProtocolKeys(table)
+                                                                        : NamesOf(kFileFields);
 }
 
 }  // namespace hosting

@@ -42,7 +42,8 @@ ParsedPolicy ParsePolicy(std::string_view text, const PolicyNames& names = Polic
 std::string FormatProblem(std::string_view path, const Problem& problem);
 
 // The keys that a table may have, for docs/packages.md, which a test holds against this. Tables:
-// service, package, overage, pop3_retention, pop3_dele, account, external, user.
+// service, package, overage, pop3_retention, pop3_dele, account, external, user, protocols, text,
+// access.
 std::vector<std::string_view> PolicyKeys(std::string_view table);
 
 }  // namespace hosting

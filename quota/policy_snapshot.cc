@@ -67,6 +67,7 @@ void AddAccess(List* list, const AccessRule (&access)[kProtocols]) {
       to->set_protocol(i);
       to->set_access(static_cast<uint32_t>(*access[i].access));
       to->set_line(access[i].line);
+      to->set_from_day(access[i].from_day);
     }
   }
 }
@@ -106,6 +107,28 @@ void Encode(const Retention& from, snapshot::Retention* to) {
   to->set_notice_text(from.notice_text);
   to->set_expiry_folder(from.expiry_folder);
   to->set_expiry_days(from.expiry_days);
+}
+
+void Encode(const ProtocolOptions& from, snapshot::Protocols* to) {
+  AddNumbers(to->mutable_exempt_ports(), from.exempt_ports);
+  to->set_exempt_ports_line(from.exempt_ports_line);
+  for (const Network& network : from.exempt_networks) {
+    to->add_exempt_networks(network.text);
+  }
+  to->set_exempt_networks_line(from.exempt_networks_line);
+  to->set_exempt_master_users(from.exempt_master_users);
+  to->set_exempt_master_users_line(from.exempt_master_users_line);
+  to->set_alert(from.alert);
+  to->set_pop3_host(from.pop3_host);
+  to->set_pop3_port(from.pop3_port);
+  to->set_upgrade_url(from.upgrade_url);
+  to->set_language(from.language);
+  for (const ProtocolTexts& texts : from.texts) {
+    snapshot::Texts* const one = to->add_texts();
+    one->set_language(texts.language);
+    one->set_deny(texts.deny);
+    one->set_warn(texts.warn);
+  }
 }
 
 void Encode(const Package& from, snapshot::Package* to) {
@@ -180,6 +203,7 @@ void Encode(const Account& from, snapshot::Account* to) {
     to->set_enforce(*from.enforce);
   }
   AddAccess(to->mutable_access(), from.access);
+  to->set_language(from.language);
   for (const UserRule& rule : from.user_rules) {
     Encode(rule, to->add_user_rules());
   }
@@ -218,7 +242,7 @@ bool DecodeAccess(const List& list, AccessRule (&access)[kProtocols]) {
     if (from.protocol() >= kProtocols || !DecodeEnum(from.access(), Access::kDeny, &value)) {
       return false;
     }
-    access[from.protocol()] = {value, from.line()};
+    access[from.protocol()] = {value, from.line(), from.from_day()};
     return true;
   });
 }
@@ -246,6 +270,31 @@ void Decode(snapshot::Service& from, ServiceOptions* to) {
   to->mail_stale_after = from.mail_stale_after();
   to->recount_interval = from.recount_interval();
   TakeAll(from.mutable_web_exclude(), &to->web_exclude);
+}
+
+bool Decode(snapshot::Protocols& from, ProtocolOptions* to) {
+  to->exempt_ports.assign(from.exempt_ports().begin(), from.exempt_ports().end());
+  to->exempt_ports_line = from.exempt_ports_line();
+  for (const std::string& text : from.exempt_networks()) {
+    auto network = Network::Parse(text);
+    if (!network) {
+      return false;
+    }
+    to->exempt_networks.push_back(std::move(*network));
+  }
+  to->exempt_networks_line = from.exempt_networks_line();
+  to->exempt_master_users = from.exempt_master_users();
+  to->exempt_master_users_line = from.exempt_master_users_line();
+  to->alert = from.alert();
+  to->pop3_host = std::move(*from.mutable_pop3_host());
+  to->pop3_port = from.pop3_port();
+  to->upgrade_url = std::move(*from.mutable_upgrade_url());
+  to->language = std::move(*from.mutable_language());
+  for (snapshot::Texts& texts : *from.mutable_texts()) {
+    to->texts.push_back({std::move(*texts.mutable_language()), std::move(*texts.mutable_deny()),
+                         std::move(*texts.mutable_warn())});
+  }
+  return true;
 }
 
 bool Decode(const snapshot::Overage& from, Overage* to) {
@@ -331,6 +380,7 @@ bool Decode(snapshot::Account& from, Account* to) {
   if (from.has_enforce()) {
     to->enforce = from.enforce();
   }
+  to->language = std::move(*from.mutable_language());
   to->user_rules.resize(static_cast<size_t>(from.user_rules_size()));
   for (size_t i = 0; i < to->user_rules.size(); ++i) {
     if (!Decode(*from.mutable_user_rules(static_cast<int>(i)), &to->user_rules[i])) {
@@ -340,17 +390,65 @@ bool Decode(snapshot::Account& from, Account* to) {
   return DecodeLines(from.lines(), &to->lines) && DecodeAccess(from.access(), to->access);
 }
 
+// Message that is the whole of `bytes` -> policy; false for what no policy has.
+template <typename Message, typename Value>
+bool DecodePart(std::string_view bytes, Value* value) {
+  Message message;
+  return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
+         Decode(message, value);
+}
+
+template <typename Message, typename Value>
+std::string EncodePart(const Value& value) {
+  Message message;
+  Encode(value, &message);
+  return message.SerializeAsString();
+}
+
 Status Corrupt(const std::string& why) {
   return {Code::kCorruption, "policy snapshot " + why};
 }
 
 }  // namespace
 
+std::string EncodePolicyPart(const ProtocolOptions& options) {
+  return EncodePart<snapshot::Protocols>(options);
+}
+
+std::string EncodePolicyPart(const Package& package) {
+  return EncodePart<snapshot::Package>(package);
+}
+
+std::string EncodePolicyPart(const Account& account) {
+  return EncodePart<snapshot::Account>(account);
+}
+
+std::string EncodePolicyPart(const UserRule& rule) {
+  return EncodePart<snapshot::UserRule>(rule);
+}
+
+bool DecodePolicyPart(std::string_view bytes, ProtocolOptions* options) {
+  return DecodePart<snapshot::Protocols>(bytes, options);
+}
+
+bool DecodePolicyPart(std::string_view bytes, Package* package) {
+  return DecodePart<snapshot::Package>(bytes, package);
+}
+
+bool DecodePolicyPart(std::string_view bytes, Account* account) {
+  return DecodePart<snapshot::Account>(bytes, account);
+}
+
+bool DecodePolicyPart(std::string_view bytes, UserRule* rule) {
+  return DecodePart<snapshot::UserRule>(bytes, rule);
+}
+
 std::string EncodeSnapshot(const PolicySnapshot& snapshot) {
   google::protobuf::Arena arena;  // thousands of small messages, freed at once
   auto& message = *google::protobuf::Arena::CreateMessage<snapshot::Snapshot>(&arena);
   Encode(snapshot.file, message.mutable_file());
   Encode(snapshot.policy.service, message.mutable_service());
+  Encode(snapshot.policy.protocols, message.mutable_protocols());
   for (const Package& package : snapshot.policy.packages) {
     Encode(package, message.add_packages());
   }
@@ -417,6 +515,9 @@ Result<PolicySnapshot> DecodeSnapshot(std::string_view bytes) {
   snapshot.generation = header->generation;
   snapshot.file = Decode(message.file());
   Decode(*message.mutable_service(), &snapshot.policy.service);
+  if (!Decode(*message.mutable_protocols(), &snapshot.policy.protocols)) {
+    return Corrupt("has exempt networks that cannot be");
+  }
   snapshot.policy.packages.resize(static_cast<size_t>(message.packages_size()));
   for (size_t i = 0; i < snapshot.policy.packages.size(); ++i) {
     if (!Decode(message.packages(static_cast<int>(i)), &snapshot.policy.packages[i])) {

@@ -21,7 +21,7 @@
 
 namespace hosting {
 
-constexpr uint32_t kSnapshotFormat = 1;
+constexpr uint32_t kSnapshotFormat = 2;
 constexpr size_t kSnapshotHeader = 40;      // bytes
 constexpr size_t kMaxSnapshot = 256 << 20;  // bytes
 
@@ -46,10 +46,23 @@ Result<PolicySnapshot> DecodeSnapshot(std::string_view bytes);
 // Of the first kSnapshotHeader bytes or more; the body is not looked at.
 Result<SnapshotHeader> DecodeSnapshotHeader(std::string_view bytes);
 
+// Parts of a policy alone, as the snapshot has them (for login_table.h). Decoding returns false for
+// what no policy has.
+std::string EncodePolicyPart(const ProtocolOptions& options);
+std::string EncodePolicyPart(const Package& package);
+std::string EncodePolicyPart(const Account& account);
+std::string EncodePolicyPart(const UserRule& rule);
+bool DecodePolicyPart(std::string_view bytes, ProtocolOptions* options);
+bool DecodePolicyPart(std::string_view bytes, Package* package);
+bool DecodePolicyPart(std::string_view bytes, Account* account);
+bool DecodePolicyPart(std::string_view bytes, UserRule* rule);
+
 // Mode 0640. Durable when it returns ok.
 Status WriteSnapshot(const std::string& path, const PolicySnapshot& snapshot);
-// The same for what EncodeSnapshot gave.
+// The same for what EncodeSnapshot or EncodeLoginTable gave.
 Status WriteSnapshotBytes(const std::string& path, std::string_view bytes);
+// At most `most` bytes of a file; all of them when it has no more.
+Result<std::string> ReadUpTo(const std::string& path, size_t most);
 Result<PolicySnapshot> ReadSnapshot(const std::string& path);
 Result<SnapshotHeader> ReadSnapshotHeader(const std::string& path);
 

@@ -42,7 +42,12 @@ Status SyncFolderOf(const std::string& path) {
   return synced;
 }
 
-// At most `most` bytes; all of them when the file has no more.
+Status Named(const std::string& path, const Status& status) {
+  return {status.code(), path + ": " + status.message()};
+}
+
+}  // namespace
+
 Result<std::string> ReadUpTo(const std::string& path, size_t most) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   if (file < 0) {
@@ -73,12 +78,6 @@ Result<std::string> ReadUpTo(const std::string& path, size_t most) {
   bytes.resize(size);
   return bytes;
 }
-
-Status Named(const std::string& path, const Status& status) {
-  return {status.code(), path + ": " + status.message()};
-}
-
-}  // namespace
 
 Status WriteSnapshotBytes(const std::string& path, std::string_view bytes) {
   const std::string aside = path + ".tmp";

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <exception>
 
+#include "quota/login_table.h"
+
 namespace hosting {
 
 PolicySource::PolicySource(Options options)
@@ -74,6 +76,7 @@ bool PolicySource::TakeFile(Outcome& outcome) {
   }
   current_ = std::make_shared<LoadedPolicy>(std::move(snapshot));
   from_ = From::kFile;
+  KeepLoginTable(outcome);
   return true;
 }
 
@@ -96,6 +99,23 @@ void PolicySource::KeepSnapshot(PolicySnapshot& snapshot, Outcome& outcome) {
   }
 }
 
+// Writes what auth reads, unless the file has just this.
+void PolicySource::KeepLoginTable(Outcome& outcome) {
+  if (options_.login_table.empty()) {
+    return;
+  }
+  const std::string bytes =
+      EncodeLoginTable(current_->snapshot.policy, current_->snapshot.generation);
+  const auto kept = ReadUpTo(options_.login_table, bytes.size() + 1);
+  if (kept.ok() && *kept == bytes) {
+    return;
+  }
+  const Status written = WriteSnapshotBytes(options_.login_table, bytes);
+  if (!written.ok()) {
+    outcome.errors.push_back("logins go on with the policy as it was: " + written.message());
+  }
+}
+
 void PolicySource::TakeSnapshot(Outcome& outcome) {
   if (options_.snapshot_path.empty()) {
     return;
@@ -110,6 +130,7 @@ void PolicySource::TakeSnapshot(Outcome& outcome) {
                            std::to_string(snapshot->generation));
   current_ = std::make_shared<LoadedPolicy>(std::move(*snapshot));
   from_ = From::kSnapshot;
+  KeepLoginTable(outcome);
 }
 
 bool PolicySource::Changed() {

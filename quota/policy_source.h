@@ -38,6 +38,7 @@ class PolicySource {
     std::string snapshot_path;  // empty: no snapshot is read or written
     PathRules rules;
     PolicyNames names = PolicyNames::System();
+    std::string login_table = {};  // empty: none is written
   };
   enum class From { kFile, kSnapshot, kNothing };
   struct Outcome {
@@ -69,6 +70,7 @@ class PolicySource {
   bool TakeFile(Outcome& outcome);
   void TakeSnapshot(Outcome& outcome);
   void KeepSnapshot(PolicySnapshot& snapshot, Outcome& outcome);
+  void KeepLoginTable(Outcome& outcome);
   Outcome Guarded(void (PolicySource::*work)(Outcome&));
   void DoLoad(Outcome& outcome);
   void DoReload(Outcome& outcome);

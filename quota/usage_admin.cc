@@ -96,19 +96,29 @@ Result<std::unique_ptr<UsageAdmin>> UsageAdmin::Connect(const std::string& socke
   return admin;
 }
 
+Result<wire::Reply> UsageAdmin::Ask(wire::Request& request, std::chrono::milliseconds limit) {
+  request.set_id(state_->next_id++);
+  auto reply = state_->Ask(request.SerializeAsString(), request.id(), Clock::now() + limit);
+  if (reply.ok() && reply->has_error()) {
+    return StatusOf(reply->error());
+  }
+  return reply;
+}
+
 Result<wire::AdminResult> UsageAdmin::Call(const wire::Admin& command,
                                            std::chrono::milliseconds limit) {
   wire::Request request;
-  request.set_id(state_->next_id++);
   *request.mutable_admin() = command;
-  const auto reply = state_->Ask(request.SerializeAsString(), request.id(), Clock::now() + limit);
-  if (!reply.ok()) {
-    return reply.status();
-  }
-  if (reply->has_error()) {
-    return StatusOf(reply->error());
-  }
-  return reply->admin();
+  const auto reply = Ask(request, limit);
+  return reply.ok() ? Result<wire::AdminResult>(reply->admin()) : reply.status();
+}
+
+Result<wire::Verdict> UsageAdmin::CheckLogin(const wire::Login& login,
+                                             std::chrono::milliseconds limit) {
+  wire::Request request;
+  *request.mutable_login() = login;
+  const auto reply = Ask(request, limit);
+  return reply.ok() ? Result<wire::Verdict>(reply->verdict()) : reply.status();
 }
 
 Status UsageAdmin::ForEachAccount(const std::function<void(const wire::AccountUsage&)>& visit) {

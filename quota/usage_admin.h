@@ -26,6 +26,8 @@ class UsageAdmin {
 
   Result<wire::AdminResult> Call(const wire::Admin& command,
                                  std::chrono::milliseconds limit = kAnswerLimit);
+  // May this session be? Of any process that may speak for the user.
+  Result<wire::Verdict> CheckLogin(const wire::Login& login, std::chrono::milliseconds limit);
   // All accounts by name, however many there are, without their sources.
   Status ForEachAccount(const std::function<void(const wire::AccountUsage&)>& visit);
   // One with all its sources. kNotFound.
@@ -35,6 +37,7 @@ class UsageAdmin {
 
  private:
   UsageAdmin();
+  Result<wire::Reply> Ask(wire::Request& request, std::chrono::milliseconds limit);
   struct State;
   std::unique_ptr<State> state_;
 };

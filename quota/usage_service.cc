@@ -293,6 +293,8 @@ void UsageService::Handle(SessionId id, const wire::Request& request) {
       return HandleAdmin(id, session, request);
     case wire::Request::kWebMeter:
       return HandleWebMeter(id, session, request);
+    case wire::Request::kLogin:
+      return HandleLogin(id, session, request);
     case wire::Request::BODY_NOT_SET:
       break;
   }
@@ -379,6 +381,26 @@ void UsageService::HandleHello(SessionId id, Session& session, const wire::Reque
   *outgoing_.back().reply.mutable_welcome() = *welcome;
   outgoing_.back().descriptors = std::move(descriptors);
   session.welcome = welcome->SerializeAsString();
+}
+
+void UsageService::HandleLogin(SessionId id, Session& session, const wire::Request& request) {
+  const wire::Login& login = request.login();
+  wire::Hello hello;
+  hello.set_user(login.user());
+  hello.set_account(login.account());
+  hello.set_package(login.package());
+  if (!IsName(login.user()) || !IsName(login.account()) || !IsName(login.package())) {
+    return Refuse(id, request.id(), wire::Error::INVALID, "no user has such a name");
+  }
+  UserdbFields fields;
+  const auto allowed = Allowed(session.uid, hello, fields);
+  if (!allowed.ok()) {
+    return Fail(id, request.id(), allowed.status());
+  }
+  session.introduced = true;
+  Answer(id, request.id());
+  *outgoing_.back().reply.mutable_verdict() =
+      logins_.Of(policy().protocols, *allowed, login, options_.clock.now());
 }
 
 void UsageService::HandleReport(SessionId id, Session& session, const wire::Request& request) {

@@ -19,6 +19,7 @@
 #include "quota/ledger.h"
 #include "quota/usage_accounts.h"
 #include "quota/usage_log.h"
+#include "quota/usage_login.h"
 #include "quota/usage_mail.h"
 #include "quota/usage_recount.h"
 #include "quota/usage_schedule.h"
@@ -105,6 +106,7 @@ class UsageService {
   void HandleMeasured(SessionId id, Session& session, const wire::Request& request);
   void HandleWebMeter(SessionId id, Session& session, const wire::Request& request);
   void HandleAdmin(SessionId id, Session& session, const wire::Request& request);
+  void HandleLogin(SessionId id, Session& session, const wire::Request& request);
   Status Admin(const wire::Admin& admin, wire::AdminResult& result);
   Status Recalc(const wire::Recalc& recalc, wire::AdminResult& result);
   Status SetSource(const wire::SetSource& set);
@@ -137,6 +139,7 @@ class UsageService {
   UsageMail mail_;
   UsageWeb web_;
   Billing billing_;
+  LoginVerdicts logins_;
   std::optional<SharedPage> pulse_;
   std::map<SessionId, Session> sessions_;
   SessionId meter_ = 0;

@@ -42,10 +42,17 @@ TEST(PolicyDocs, HasEveryKeyAndNoOther) {
   const struct {
     const char *table, *heading;
   } tables[] = {
-      {"service", "## `[service]`"},       {"package", "## `[package.NAME]`"},
-      {"overage", "### `overage`"},        {"pop3_retention", "### `pop3_retention`"},
-      {"pop3_dele", "### `pop3_dele`"},    {"account", "## `[account.\"NAME\"]`"},
-      {"external", "### `external.NAME`"}, {"user", "### `[account.\"NAME\".user.\"USER\"]`"},
+      {"service", "## `[service]`"},
+      {"package", "## `[package.NAME]`"},
+      {"overage", "### `overage`"},
+      {"pop3_retention", "### `pop3_retention`"},
+      {"pop3_dele", "### `pop3_dele`"},
+      {"account", "## `[account.\"NAME\"]`"},
+      {"external", "### `external.NAME`"},
+      {"user", "### `[account.\"NAME\".user.\"USER\"]`"},
+      {"protocols", "## `[protocols]`"},
+      {"text", "### `[protocols.text.LANGUAGE]`"},
+      {"access", "### Access that begins later"},
   };
   for (const auto& table : tables) {
     std::vector<std::string> documented = FirstColumn(Section(text, table.heading));
@@ -61,7 +68,8 @@ TEST(PolicyDocs, HasEveryKeyAndNoOther) {
 
 TEST(PolicyDocs, ExamplesArePolicies) {
   constexpr std::string_view kBegin = "```toml\n", kEnd = "```\n";
-  const std::string text = ReadFile(LBOX_SOURCE_DIR "/docs/packages.md");
+  const std::string text =
+      ReadFile(LBOX_SOURCE_DIR "/docs/packages.md") + ReadFile(LBOX_SOURCE_DIR "/docs/policy.md");
   int examples = 0;
   for (size_t at = text.find(kBegin); at != std::string::npos; at = text.find(kBegin, at + 1)) {
     const size_t begin = at + kBegin.size();

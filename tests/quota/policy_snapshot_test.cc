@@ -29,6 +29,7 @@ class RandomPolicy {
     ServiceOptions& service = snapshot.policy.service;
     service = {Numbers(), Numbers(), Numbers(), Numbers(), Small(), Small(), Coin(),
                Small(),   Coin(),    Coin(),    Small(),   Small(), Texts()};
+    snapshot.policy.protocols = MakeProtocols();
     for (uint32_t i = random_() % 5; i > 0; --i) {
       snapshot.policy.packages.push_back(MakePackage());
     }
@@ -79,9 +80,22 @@ class RandomPolicy {
   void MakeAccess(AccessRule (&access)[kProtocols]) {
     for (AccessRule& rule : access) {
       if (Coin()) {
-        rule = {static_cast<Access>(random_() % 3), Small()};
+        rule = {static_cast<Access>(random_() % 3), Small(), Small()};
       }
     }
+  }
+  ProtocolOptions MakeProtocols() {
+    ProtocolOptions options{Numbers(), Small(), {},      Small(), Coin(), Small(),
+                            Coin(),    Text(),  Small(), Text(),  Text(), {}};
+    for (const char* const network : {"192.0.2.0/24", "2001:db8::/32", "::1"}) {
+      if (Coin()) {
+        options.exempt_networks.push_back(*Network::Parse(network));
+      }
+    }
+    for (const std::string& language : Texts()) {
+      options.texts.push_back({language, Text(), Text()});
+    }
+    return options;
   }
   Package MakePackage() {
     Package package;
@@ -128,6 +142,7 @@ class RandomPolicy {
     account.limit = Maybe(Number());
     account.enforce = Maybe(Coin());
     MakeAccess(account.access);
+    account.language = Text();
     for (const std::string& user : Texts()) {
       UserRule rule;
       rule.user = user;
@@ -167,7 +182,11 @@ TEST(PolicySnapshot, EveryFieldComesBack) {
 // then here.
 TEST(PolicySnapshot, NoFieldIsForgotten) {
   Policy policy;
-  [[maybe_unused]] auto& [l1, l2, l3] = policy;
+  [[maybe_unused]] auto& [l1, l2, l3, l4] = policy;
+  ProtocolOptions protocols;
+  [[maybe_unused]] auto& [q1, q2, q3, q4, q5, q6, q7, q8, q9, q10, q11, q12] = protocols;
+  ProtocolTexts texts;
+  [[maybe_unused]] auto& [t1, t2, t3] = texts;
   ServiceOptions service;
   [[maybe_unused]] auto& [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13] = service;
   Package package;
@@ -181,13 +200,13 @@ TEST(PolicySnapshot, NoFieldIsForgotten) {
   [[maybe_unused]] auto& [d1, d2, d3] = dele;
   Account account;
   [[maybe_unused]] auto& [a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16,
-                          a17] = account;
+                          a17, a18] = account;
   ExternalSource source;
   [[maybe_unused]] auto& [e1, e2] = source;
   UserRule rule;
   [[maybe_unused]] auto& [u1, u2, u3, u4, u5] = rule;
   AccessRule access;
-  [[maybe_unused]] auto& [c1, c2] = access;
+  [[maybe_unused]] auto& [c1, c2, c3] = access;
 }
 
 TEST(PolicySnapshot, EveryFlippedByteIsSeen) {
@@ -219,9 +238,9 @@ TEST(PolicySnapshot, SaysWhatIsWrong) {
   bytes.back() = static_cast<char>(~bytes.back());
   EXPECT_EQ(DecodeSnapshot(bytes).status().message(),
             "policy snapshot does not match its checksum");
-  bytes[8] = 2;
+  bytes[8] = 3;
   EXPECT_EQ(DecodeSnapshot(bytes).status().message(),
-            "policy snapshot has format 2, this program knows 1");
+            "policy snapshot has format 3, this program knows 2");
   EXPECT_EQ(DecodeSnapshot(bytes).status().code(), Code::kUnsupported);
 }
 

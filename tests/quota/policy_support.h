@@ -42,6 +42,18 @@ over_limit_reply = 452
 mail_stale_after = "5 min"
 recount_interval = "1 day"
 web_exclude = ["/var/vmail"]
+[protocols]
+exempt_ports = [10143, 10993]
+exempt_networks = ["192.0.2.0/24", "2001:db8::/32"]
+exempt_master_users = false
+answer = "alert"
+pop3_host = "pop.example.com"
+pop3_port = 110
+upgrade_url = "https://my.example.com/"
+language = "de"
+[protocols.text.de]
+deny = "{protocol} fehlt in {package}"
+warn = "{protocol} fehlt bald, ab {from}"
 [package.gold]
 limit = "10G"
 mailbox_limit = "2G"
@@ -54,7 +66,7 @@ enforce = true
 imap = "allow"
 pop3 = "warn"
 managesieve = "allow"
-submission = "deny"
+submission = { access = "deny", from = "2027-01-31" }
 smtp = "allow"
 pop3_retention = { days = 14, from = "retrieval" }
 warn_percent = [80, 90, 100]
@@ -78,6 +90,7 @@ pop3 = "deny"
 managesieve = "allow"
 submission = "allow"
 smtp = "warn"
+language = "af"
 [account."example.com".user."log@example.com"]
 imap = "deny"
 pop3 = "allow"

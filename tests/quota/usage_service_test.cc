@@ -791,5 +791,27 @@ TEST_F(Service, MarksOfSessionsThatNeverCame) {
   EXPECT_EQ(Mail("a1"), 100U);
 }
 
+TEST_F(Service, SessionsThatBeginAreToldWhatTheirPackageHas) {
+  Policy policy = TestPolicy();
+  policy.packages[1].access[kImap] = {Access::kDeny, 4};
+  policy_ = Loaded(policy);
+  service_->SetPolicy(policy_);
+  const auto ask = [&](uint32_t uid, const std::string& user, const std::string& package = "") {
+    wire::Request request;
+    request.mutable_login()->set_user(user);
+    request.mutable_login()->set_package(package);
+    request.mutable_login()->set_service("imap");
+    return Ask(Connect(uid), request);
+  };
+  EXPECT_EQ(ask(kMailUid, "ann@a1.test").verdict().access(), wire::Verdict::DENY);
+  EXPECT_EQ(ask(kMailUid, "ann@a1.test").verdict().rule(), "deny: package gold (policy:4)");
+  EXPECT_EQ(ask(kMailUid, "ann@a1.test", "bill").verdict().access(), wire::Verdict::ALLOW);
+  EXPECT_EQ(ask(kMailUid, "ann@nowhere.test").verdict().access(), wire::Verdict::ALLOW);
+  // A customer's own uid hears of its own users, and what it says of the package is not taken.
+  EXPECT_EQ(ask(kCustomerUid, "ann@own.test", "bill").verdict().access(), wire::Verdict::DENY);
+  EXPECT_EQ(ask(kCustomerUid, "ann@a1.test").error().kind(), wire::Error::REFUSED);
+  EXPECT_EQ(ask(kMailUid, "a\nb@a1.test").error().kind(), wire::Error::INVALID);
+}
+
 }  // namespace
 }  // namespace hosting

@@ -25,6 +25,7 @@ class Config:
     prefix: str = ""  # of the inbox namespace
     namespaces: object = None  # text that replaces the inbox namespace
     users: dict = None  # name -> password; None lets any user in with PASSWORD
+    passdbs: object = None  # text in place of the passdb, @base@ is the server's folder
     userdb: dict = None  # user -> {field: value}, beside the fields that every user gets
     userdb_text: object = None  # replaces the userdb blocks
     home: str = None  # template, %u is the user; default <base>/home/%u
@@ -163,6 +164,11 @@ service dict {{
 
 
 def _auth(config, series, base):
+    passdbs, userdbs = _default_auth(config, series, base)
+    return (by_series(config.passdbs, series).replace("@base@", base) or passdbs) + userdbs
+
+
+def _default_auth(config, series, base):
     fields = {"uid": config.mail_uid, "gid": config.mail_uid, "home": _home(config, series, base)}
     if series == "2.3":
         passdb = ("driver = static\n  args = password=%s" % PASSWORD if config.users is None else
@@ -170,22 +176,23 @@ def _auth(config, series, base):
         userdb = "driver = static\n  args = %s allow_all_users=yes" % " ".join(
             "%s=%s" % item for item in fields.items())
         if config.userdb_text is not None:
-            return "passdb {\n  %s\n}\n%s" % (passdb, by_series(config.userdb_text, series))
+            return "passdb {\n  %s\n}\n" % passdb, by_series(config.userdb_text, series)
         if config.userdb is not None:
             userdb = ("driver = passwd-file\n  args = username_format=%%u %s/userdb\n}\n"
                       "userdb {\n  %s" % (base, userdb))
-        return "passdb {\n  %s\n}\nuserdb {\n  %s\n}\n" % (passdb, userdb)
+        return "passdb {\n  %s\n}\n" % passdb, "userdb {\n  %s\n}\n" % userdb
     if config.users is None:
         passdb = "passdb static {\n  password = %s\n}\n" % PASSWORD
     else:
         passdb = ("passdb passwd-file {\n  passwd_file_path = %s/passwd\n"
                   "  default_password_scheme = PLAIN\n  auth_username_format = %%{user}\n}\n" % base)
     if config.userdb_text is not None:
-        return passdb + by_series(config.userdb_text, series)
+        return passdb, by_series(config.userdb_text, series)
+    userdb = ""
     if config.userdb is not None:
-        passdb += ("userdb passwd-file {\n  passwd_file_path = %s/userdb\n"
+        userdb = ("userdb passwd-file {\n  passwd_file_path = %s/userdb\n"
                    "  auth_username_format = %%{user}\n}\n" % base)
-    return passdb + "userdb static {\n  fields {\n%s\n  }\n  static_allow_all_users = yes\n}\n" % (
+    return passdb, userdb + "userdb static {\n  fields {\n%s\n  }\n  static_allow_all_users = yes\n}\n" % (
         "\n".join("    %s = %s" % item for item in fields.items()))
 
 

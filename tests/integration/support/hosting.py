@@ -54,8 +54,9 @@ class Usage:
 
 
 class Hosting:
-    def __init__(self, server_factory, driver, policy, web=False, mailbox_root=True, extra="", timeout="10s", **options):
-        """timeout: how long mail processes wait for the service; by default longer than even a busy machine needs."""
+    def __init__(self, server_factory, driver, policy, web=False, mailbox_root=True, extra="", timeout="10s", after="", **options):
+        """timeout: how long mail processes wait for the service; by default longer than even a busy machine needs.
+        after: text of dovecot.conf at its end, with the same %(names)s as what is below."""
         self.policy_folder = tempfile.mkdtemp(prefix="lbox-hosting-", dir="/run")
         atexit.register(shutil.rmtree, self.policy_folder, ignore_errors=True)
         os.chmod(self.policy_folder, 0o755)
@@ -67,10 +68,11 @@ class Hosting:
         self._roots = {"2.3": _ROOTS_23 + (_MAILBOX_ROOT_23 if mailbox_root else ""),
                        "2.4": _ROOTS_24 + (_MAILBOX_ROOT_24 if mailbox_root else "")}
         self._extra = extra
+        self._after = after
         self.write_policy(policy)
         self.server = server_factory(
             driver=driver, in_place=True, plugins=tuple(options.pop("plugins", ())) + ("quota", "hosting"),
-            protocol_plugins={"imap": ("imap_quota",)}, prepare=self._prepare, **options)
+            protocol_plugins={"imap": ("imap_quota",) + tuple(options.pop("imap_plugins", ()))}, prepare=self._prepare, **options)
         for port in self._ports.values():
             port.release()
 
@@ -86,11 +88,12 @@ class Hosting:
         values = {"state": self.state, "policy": self.policy_file, "user": SERVICE_USER, "meter": METER_UID, "programs": PROGRAMS,
                   "timeout": self._timeout, "status": self.status_port, "http": self.http_port, "run": server.base + "/run"}
         roots = server.text(self._roots) % values
-        extra = server.text(self._extra)
+        extra = server.text(self._extra).replace("%(state)s", self.state)
         if server.series == "2.3":
             roots = "plugin {\n%s\n%s\n}\n" % (roots, extra)
             extra = ""
         server.config.extra = roots + extra + _SERVICES % values + (_WEB_SERVICE % values if self.web else "")
+        server.config.extra += server.text(self._after) % values
 
     # What the service knows ---------------------------------------------------------------------
 

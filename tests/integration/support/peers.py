@@ -35,8 +35,9 @@ class Postfix:
 
     DOMAIN = "mail.example.com"
 
-    def __init__(self, server, policy_service=None):
-        """policy_service: what is asked about each recipient, as Postfix names it ("inet:127.0.0.1:12340")."""
+    def __init__(self, server, policy_service=None, sasl=None):
+        """policy_service: what is asked about each recipient, as Postfix names it ("inet:127.0.0.1:12340"); sasl: a socket of Dovecot's auth,
+        for those who log in."""
         self._port = Port()
         self.port = self._port.number
         self.base = server.base + "/postfix"
@@ -46,7 +47,7 @@ class Postfix:
         subprocess.run(["chown", "postfix", self.base + "/data"], check=True)
         os.chmod(self.base + "/data", 0o700)
         self._write("main.cf", _MAIN_CF.format(base=self.base, domain=self.DOMAIN, host=HOST, lmtp=server.lmtp_port,
-            ask="check_policy_service %s, " % policy_service if policy_service else ""))
+            ask="check_policy_service %s, " % policy_service if policy_service else "") + (_SASL_CF % sasl if sasl else ""))
         self._write("master.cf", _MASTER_CF.format(host=HOST, port=self.port))
         self._process = None
 
@@ -148,6 +149,13 @@ transport_retry_time = 1s
 smtpd_recipient_restrictions = {ask}permit_mynetworks, reject
 smtpd_client_connection_count_limit = 0
 smtputf8_enable = no
+"""
+
+_SASL_CF = """
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = %s
+smtpd_sasl_security_options = noanonymous
 """
 
 _MASTER_CF = """

@@ -1,0 +1,52 @@
+#include "plugin/imap-hosting.h"
+
+#include "quota/usage_admin.h"
+#include "quota/usage_client.h"
+
+namespace {
+
+namespace wire = hosting::wire;
+
+wire::Verdict last;  // answer
+
+wire::Verdict ask(const imap_hosting_question& question) {
+  wire::Login login;
+  login.set_user(question.user);
+  login.set_account(question.account);
+  login.set_package(question.package);
+  login.set_service("imap");
+  login.set_address(question.address);
+  login.set_port(question.port);
+  login.set_master_user(question.master_user);
+  login.set_exempt(question.exempt);
+  login.set_quiet(question.quiet);
+  auto service = hosting::UsageAdmin::Connect(question.socket);
+  if (!service.ok()) {
+    return {};
+  }
+  auto verdict = (*service)->CheckLogin(login, hosting::kCallLimit);
+  return verdict.ok() ? *verdict : wire::Verdict();
+}
+
+}  // namespace
+
+// No exception passes.
+enum imap_hosting_verdict imap_hosting_ask(const struct imap_hosting_question* question,
+                                           const char** text_r, const char** rule_r) {
+  *text_r = *rule_r = "";
+  try {
+    last = ask(*question);
+  } catch (const std::exception&) {
+    return IMAP_HOSTING_ALLOW;
+  }
+  *text_r = last.text().c_str();
+  *rule_r = last.rule().c_str();
+  switch (last.access()) {
+    case wire::Verdict::DENY:
+      return IMAP_HOSTING_DENY;
+    case wire::Verdict::WARN:
+      return IMAP_HOSTING_WARN;
+    default:
+      return IMAP_HOSTING_ALLOW;
+  }
+}

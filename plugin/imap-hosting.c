@@ -1,0 +1,162 @@
+#include "imap-common.h"
+#include "ioloop.h"
+#include "module-context.h"
+#include "net.h"
+#include "str.h"
+#include "imap-client.h"
+#include "mail-storage-private.h"
+#include "mail-user.h"
+#include "hosting-defaults.h"
+#include "imap-hosting.h"
+
+#include <sys/stat.h>
+
+/* Between two looks at whether the policy has changed: one stat(). */
+#define CHECK_INTERVAL_MSECS (5 * 1000)
+
+struct imap_hosting_client {
+  union imap_module_context module_ctx;
+
+  struct client* client;
+  struct timeout* to;
+  const char* table; /* what hosting-usage writes when the policy changes */
+  struct stat seen;  /* of it, at the last question */
+  bool asked;
+};
+
+static MODULE_CONTEXT_DEFINE_INIT(imap_hosting_module, &imap_module_register);
+#define IMAP_HOSTING_CONTEXT(obj) MODULE_CONTEXT_REQUIRE(obj, imap_hosting_module)
+
+static struct module* loaded_module;
+static imap_client_created_func_t* next_hook_client_created;
+
+/* A field that the userdb, or auth, has given; NULL: none. */
+static const char* field_of(struct mail_user* user, const char* name) {
+  const char* const* field = user->userdb_fields;
+  const size_t length = strlen(name);
+
+  for (; field != NULL && *field != NULL; field++) {
+    if (strncmp(*field, name, length) == 0 && (*field)[length] == '=')
+      return *field + length + 1;
+  }
+  return NULL;
+}
+
+static const char* field_or_setting(struct mail_user* user, const char* name) {
+  const char* value = field_of(user, name);
+
+  return value != NULL ? value : imap_hosting_setting(user, name, "");
+}
+
+static enum imap_hosting_verdict ask(struct imap_hosting_client* hclient, bool quiet,
+                                     const char** text_r, const char** rule_r) {
+  struct mail_user* user = hclient->client->user;
+  struct imap_hosting_question question;
+  const char* socket = imap_hosting_setting(user, "hosting_socket", HOSTING_DEFAULT_SOCKET);
+
+  i_zero(&question);
+  question.socket = *socket == '/' ? socket : t_strconcat(user->set->base_dir, "/", socket, NULL);
+  question.user = user->username;
+  question.account = field_or_setting(user, "hosting_account");
+  question.package = field_or_setting(user, "hosting_package");
+  question.address = user->conn.remote_ip == NULL ? "" : net_ip2addr(user->conn.remote_ip);
+  question.port = user->conn.local_port;
+  question.master_user = user->auth_user != NULL && strcmp(user->auth_user, user->username) != 0;
+  question.exempt = field_of(user, "hosting_exempt") != NULL;
+  question.quiet = quiet;
+  return imap_hosting_ask(&question, text_r, rule_r);
+}
+
+static bool table_changed(struct imap_hosting_client* hclient) {
+  struct stat st;
+
+  if (stat(hclient->table, &st) < 0)
+    return FALSE;
+  if (st.st_ino == hclient->seen.st_ino && st.st_ctime == hclient->seen.st_ctime &&
+      ST_CTIME_NSEC(st) == ST_CTIME_NSEC(hclient->seen))
+    return FALSE;
+  hclient->seen = st;
+  return TRUE;
+}
+
+static void check(struct imap_hosting_client* hclient) {
+  struct client* client = hclient->client;
+  const char *text, *rule;
+  const bool first = !hclient->asked;
+
+  if (client->disconnected || client->output_cmd_lock != NULL)
+    return; /* not into the middle of an answer: at the next turn */
+  if (!table_changed(hclient) && !first)
+    return;
+  hclient->asked = TRUE;
+  switch (ask(hclient, client->user->session_restored, &text, &rule)) {
+    case IMAP_HOSTING_ALLOW:
+      break;
+    case IMAP_HOSTING_WARN:
+      if (*text != '\0')
+        client_send_line(client, t_strconcat("* OK [ALERT] ", text, NULL));
+      break;
+    case IMAP_HOSTING_DENY:
+      e_info(client->event, "hosting: session ends (%s)", rule);
+      client_disconnect_with_error(client, t_strconcat("[ALERT] ", text, NULL));
+      break;
+  }
+}
+
+static void imap_hosting_timeout(struct imap_hosting_client* hclient) {
+  struct client* client = hclient->client;
+
+  timeout_remove(&hclient->to);
+  T_BEGIN {
+    check(hclient);
+  }
+  T_END;
+  if (!client->disconnected)
+    hclient->to = timeout_add(CHECK_INTERVAL_MSECS, imap_hosting_timeout, hclient);
+}
+
+static void imap_hosting_destroy(struct client* client, const char* reason) {
+  struct imap_hosting_client* hclient = IMAP_HOSTING_CONTEXT(client);
+
+  timeout_remove(&hclient->to);
+  hclient->module_ctx.super.destroy(client, reason);
+}
+
+static void imap_hosting_client_created(struct client** clientp) {
+  struct client* client = *clientp;
+  struct imap_hosting_client* hclient;
+
+  if (next_hook_client_created != NULL)
+    next_hook_client_created(clientp);
+  if (!mail_user_is_plugin_loaded(client->user, loaded_module))
+    return;
+  hclient = p_new(client->pool, struct imap_hosting_client, 1);
+  hclient->client = client;
+  hclient->module_ctx.super = client->v;
+  client->v.destroy = imap_hosting_destroy;
+  hclient->table = p_strdup(client->pool, imap_hosting_setting(client->user, "hosting_login_table",
+                                                               HOSTING_DEFAULT_LOGIN_TABLE));
+  (void)table_changed(hclient);
+  MODULE_CONTEXT_SET(client, imap_hosting_module, hclient);
+  /* After the answer to the login; and a client must not be ended in here. */
+  hclient->to = timeout_add_short(0, imap_hosting_timeout, hclient);
+}
+
+#pragma GCC visibility push(default)
+extern const char* imap_hosting_plugin_version;
+extern const char imap_hosting_plugin_binary_dependency[];
+void imap_hosting_plugin_init(struct module* module);
+void imap_hosting_plugin_deinit(void);
+#pragma GCC visibility pop
+
+const char* imap_hosting_plugin_version = DOVECOT_ABI_VERSION;
+const char imap_hosting_plugin_binary_dependency[] = "imap";
+
+void imap_hosting_plugin_init(struct module* module) {
+  loaded_module = module;
+  next_hook_client_created = imap_client_created_hook_set(imap_hosting_client_created);
+}
+
+void imap_hosting_plugin_deinit(void) {
+  imap_client_created_hook_set(next_hook_client_created);
+}

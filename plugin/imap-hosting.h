@@ -1,0 +1,43 @@
+/* The plugin "imap_hosting": IMAP sessions by the policy's rules about protocols.
+
+   Purpose: asks hosting-usage when a session begins, also an unhibernated one, and again when the
+   policy has changed meanwhile: BYE with the reason, or a warning. Auth decides first
+   (auth-hosting.h); this covers logins that did not pass auth's module and sessions that are open
+   when a package changes. Processes: imap. Failure modes: without the service sessions go on. Plain
+   C but for the request itself. */
+#ifndef IMAP_HOSTING_H
+#define IMAP_HOSTING_H
+
+#include <stdbool.h>
+
+struct client;
+struct mail_user;
+
+/* imap-hosting-series-*.c ------------------------------------------------ */
+
+/* A setting of the plugin "hosting", from the data stack; fallback: its default. */
+const char* imap_hosting_setting(struct mail_user* user, const char* name, const char* fallback);
+
+/* imap-hosting-ask.cc ---------------------------------------------------- */
+
+struct imap_hosting_question {
+  const char *socket, *user, *account, *package; /* "": none */
+  const char* address;                           /* "": not known */
+  unsigned int port;                             /* 0: not known */
+  bool master_user, exempt, quiet;
+};
+
+enum imap_hosting_verdict { IMAP_HOSTING_ALLOW, IMAP_HOSTING_WARN, IMAP_HOSTING_DENY };
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* *text_r, *rule_r: until the next call; *text_r is "" when there is nothing to tell. Returns ALLOW
+   when the service does not answer, within 50 ms. */
+enum imap_hosting_verdict imap_hosting_ask(const struct imap_hosting_question* question,
+                                           const char** text_r, const char** rule_r);
+#ifdef __cplusplus
+}
+#endif
+
+#endif

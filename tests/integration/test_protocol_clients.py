@@ -1,0 +1,77 @@
+"""Debian's own mail programs meet a package without IMAP: what they say of it, and POP3 works."""
+
+import os
+import subprocess
+
+import pytest
+
+from support.messages import normal_messages
+from support.peers import Fetchmail, Mbsync
+from support.protocols import DENIED, Line, Listeners, logins
+from support.server import HOST, PASSWORD, TIMEOUT
+
+USER = "ann@pop.example"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-keyout", folder / "key", "-out", folder / "cert"], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(module_server_factory, certificate):
+    ports = Listeners("imaps")
+    tls = {"2.3": "ssl = yes\nssl_cert = <%s/cert\nssl_key = <%s/key\n" % (certificate, certificate),
+           "2.4": "ssl = yes\nssl_server_cert_file = %s/cert\nssl_server_key_file = %s/key\n" % (certificate, certificate)}
+    listener = "service imap-login {\n  inet_listener imaps {\n    port = %d\n    ssl = yes\n  }\n}\n" % ports["imaps"]
+    site = logins(module_server_factory, after={series: text + listener for series, text in tls.items()})
+    site.imaps = ports["imaps"]
+    site.certificate = certificate
+    yield site
+    ports.release()
+
+
+def test_mbsync_prints_the_reason(site):
+    with pytest.raises(AssertionError, match="IMAP is not included in your package pop-s"):
+        Mbsync(site.server.base, site.server, USER).run()
+
+
+def test_fetchmail_works(site, tmp_path):
+    for message in normal_messages(3, 5):
+        site.server.deliver(USER, message)
+    assert len(Fetchmail(str(tmp_path), site.server, USER, keep=False).run()) == 3
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls", "imaps"])
+def test_mutt_is_denied(site, tmp_path, tls):
+    """mutt shows no text of the server's when a login fails, whichever response code it has: the reason is in its debug log alone."""
+    url = "imaps://%s:%d/" % (HOST, site.imaps) if tls == "imaps" else "imap://%s:%d/" % (HOST, site.server.imap_port)
+    rc = tmp_path / "muttrc"
+    rc.write_text('set imap_user="%s" imap_pass="%s" imap_authenticators="login"\nset ssl_starttls=%s ssl_force_tls=%s\n'
+                  'set ssl_verify_host=no ssl_verify_dates=no certificate_file="%s/cert"\n' % (
+                      USER, PASSWORD, "yes" if tls == "starttls" else "no", "no" if tls == "none" else "yes", site.certificate))
+    (tmp_path / "Mail").mkdir()
+    (terminfo,) = [path for path in ("/lib/terminfo", "/usr/share/terminfo") if os.path.exists(path + "/x/xterm")][:1]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "TERMINFO": terminfo, "LC_ALL": "C"}
+    subprocess.run(["script", "-qec", "stty rows 24 cols 80; mutt -n -d 2 -F %s -f %s" % (rc, url), "/dev/null"], stdin=subprocess.DEVNULL,
+                   capture_output=True, timeout=TIMEOUT, check=False, env=env, cwd=tmp_path)
+    log = (tmp_path / ".muttdebug0").read_text(errors="replace")
+    assert "NO [CONTACTADMIN] " + DENIED in log, log[-2000:]
+
+
+def test_starttls_and_imaps(site):
+    """The answer of imaplib on each kind of connection."""
+    import imaplib
+    import ssl
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    plain = imaplib.IMAP4(HOST, site.server.imap_port)
+    plain.starttls(context)
+    for connection in (plain, imaplib.IMAP4_SSL(HOST, site.imaps, ssl_context=context)):
+        with pytest.raises(imaplib.IMAP4.error, match="IMAP is not included in your package pop-s"):
+            connection.login(USER, PASSWORD)
+        connection.shutdown()

@@ -1,0 +1,124 @@
+"""Whatever the passdbs are: files, SQL, prefetched userdb fields, Lua, master users; what they say of the package wins."""
+
+import pytest
+
+from support.protocols import DENIED, POLICY, imap_login, logins, pop3_login
+
+FULL_DENIED = "IMAP is not included in your package full."
+
+
+def test_passwd_file_names_the_package(server_factory):
+    def prepare_file(path):
+        path.write_text(
+            "ann@pop.example:{PLAIN}pass::::::\n"
+            "ann2@pop.example:{PLAIN}pass::::::hosting_package=full\n"
+            "bob@full.example:{PLAIN}pass::::::hosting_package=pop-s\n"
+            "bob2@full.example:{PLAIN}pass::::::userdb_hosting_package=pop-s\n"
+            "cid@elsewhere.example:{PLAIN}pass::::::hosting_account=pop\n"
+            "dan@full.example:{PLAIN}pass::::::hosting_package=unknown\n")
+        path.chmod(0o644)
+    import pathlib
+    import tempfile
+    folder = pathlib.Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    prepare_file(folder / "passwd")
+    server = logins(server_factory, passdbs={
+        "2.3": "passdb {\n  driver = passwd-file\n  args = username_format=%%u %s/passwd\n}\n" % folder,
+        "2.4": "passdb passwd-file {\n  passwd_file_path = %s/passwd\n  auth_username_format = %%{user}\n}\n" % folder,
+    }).server
+    server.allow_log('field hosting_package names "unknown"')
+    assert imap_login(server, "ann@pop.example").text == "NO [CONTACTADMIN] " + DENIED
+    assert imap_login(server, "ann2@pop.example").ok
+    assert imap_login(server, "bob@full.example").text == "NO [CONTACTADMIN] " + DENIED
+    assert imap_login(server, "bob2@full.example").text == "NO [CONTACTADMIN] " + DENIED
+    assert imap_login(server, "cid@elsewhere.example").text == "NO [CONTACTADMIN] " + DENIED
+    assert imap_login(server, "dan@full.example").ok  # the account's own package holds
+    server.await_log('field hosting_package names "unknown"')
+    assert pop3_login(server, "bob@full.example").ok
+
+
+@pytest.fixture
+def database(tmp_path):
+    path = tmp_path / "users.sqlite"
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    import sqlite3
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE users (name TEXT, password TEXT, package TEXT, home TEXT)")
+        db.executemany("INSERT INTO users VALUES (?, 'pass', ?, ?)", [
+            ("ann@pop.example", None, "/tmp/none"), ("bob@full.example", "pop-s", "/tmp/none"), ("cid@full.example", None, "/tmp/none")])
+    path.chmod(0o644)
+    return path
+
+
+@pytest.mark.parametrize("cache", [0, 1])
+def test_sql(server_factory, database, tmp_path, cache):
+    """With the auth cache, too: what was cached for one protocol decides nothing for another."""
+    query = "SELECT name AS user, password, package AS hosting_package FROM users WHERE name = '%s'"
+    conf = tmp_path / "sql.conf"
+    conf.write_text("driver = sqlite\nconnect = %s\ndefault_pass_scheme = PLAIN\npassword_query = %s\n" % (database, query % "%u"))
+    server = logins(server_factory, passdbs={
+        "2.3": "passdb {\n  driver = sql\n  args = %s\n}\n" % conf,
+        "2.4": "sql_driver = sqlite\nsqlite_path = %s\npassdb sql {\n  default_password_scheme = PLAIN\n  query = %s\n}\n"
+               % (database, query % "%{user}"),
+    }, after="auth_cache_size = 1M\n" if cache else "").server
+    for _ in range(2):
+        for user in ("ann@pop.example", "bob@full.example"):
+            assert imap_login(server, user).text == "NO [CONTACTADMIN] " + DENIED
+            assert pop3_login(server, user).ok
+        assert imap_login(server, "cid@full.example").ok
+        assert imap_login(server, "bob@full.example", "wrong").text == "NO [AUTHENTICATIONFAILED] Authentication failed."
+
+
+def test_prefetched_userdb_fields(server_factory):
+    fields = "userdb_uid=5000 userdb_gid=5000 userdb_home=@base@/home/%s userdb_hosting_package=pop-s"
+    server = logins(server_factory, passdbs={
+        "2.3": "passdb {\n  driver = static\n  args = password=pass %s\n}\nuserdb {\n  driver = prefetch\n}\n" % (fields % "%u"),
+        "2.4": "passdb static {\n  password = pass\n  fields {\n%s\n  }\n}\nuserdb prefetch {\n}\n" % "\n".join(
+            "    %s = %s" % tuple(field.split("=")) for field in (fields % "%{user}").split()),
+    }).server
+    assert imap_login(server, "bob@full.example").text == "NO [CONTACTADMIN] " + DENIED
+    assert pop3_login(server, "bob@full.example").ok
+
+
+@pytest.mark.series("2.4")
+def test_lua(server_factory, tmp_path):
+    script = tmp_path / "auth.lua"
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    script.write_text("""
+function auth_password_verify(request, password)
+  if password == "pass" then return dovecot.auth.PASSDB_RESULT_OK, {hosting_package = "pop-s"} end
+  return dovecot.auth.PASSDB_RESULT_PASSWORD_MISMATCH, "wrong"
+end
+""")
+    script.chmod(0o644)
+    server = logins(server_factory, passdbs={"2.3": "", "2.4": "passdb lua {\n  lua_file = %s\n}\n" % script}).server
+    assert imap_login(server, "bob@full.example").text == "NO [CONTACTADMIN] " + DENIED
+    assert pop3_login(server, "bob@full.example").ok
+    assert imap_login(server, "bob@full.example", "wrong").text == "NO [AUTHENTICATIONFAILED] Authentication failed."
+
+
+MASTER = {
+    "2.3": "passdb {\n  driver = static\n  master = yes\n  args = password=secret\n}\n",
+    "2.4": "passdb master {\n  driver = static\n  master = yes\n  passdb_static_password = secret\n}\n",
+}
+PLAIN = {
+    "2.3": "passdb {\n  driver = static\n  args = password=pass\n}\n",
+    "2.4": "passdb static {\n  password = pass\n}\n",
+}
+
+
+@pytest.mark.parametrize("exempt", [True, False])
+def test_master_users(server_factory, exempt):
+    policy = POLICY if exempt else POLICY.replace("[protocols]\n", "[protocols]\nexempt_master_users = false\n")
+    server = logins(server_factory, policy, passdbs={series: MASTER[series] + PLAIN[series] for series in PLAIN},
+                    after="auth_master_user_separator = *\n").server
+    answer = imap_login(server, "ann@pop.example*support", "secret")
+    assert answer.ok == exempt, answer
+    if exempt:
+        server.await_log(r"user=<ann@pop.example>, protocol=imap: login exempt \(.*exempt as a master user\)")
+    else:
+        assert answer.text == "NO [CONTACTADMIN] " + DENIED
+    assert not imap_login(server, "ann@pop.example").ok
+    assert imap_login(server, "bob@full.example*support", "secret").ok
