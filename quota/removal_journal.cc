@@ -127,13 +127,13 @@ bool DecodeRemoval(std::string_view line, Removal* removal) {
       !TakeNumber(fields[6], &removal->uid) || !TakeNumber(fields[7], &removal->size)) {
     return false;
   }
-  removal->session = fields[1];
-  removal->protocol = fields[2];
-  removal->address = fields[3];
-  removal->rule = fields[4];
-  removal->mailbox = fields[5];
-  removal->to = fields[8];
-  removal->message_id = fields[9];
+  removal->session = Clean(fields[1]);
+  removal->protocol = Clean(fields[2]);
+  removal->address = Clean(fields[3]);
+  removal->rule = Clean(fields[4]);
+  removal->mailbox = Clean(fields[5]);
+  removal->to = Clean(fields[8]);
+  removal->message_id = Clean(fields[9]);
   return true;
 }
 

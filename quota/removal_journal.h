@@ -36,7 +36,7 @@ struct Removal {
 
 // A line with its LF. Control characters of values become '?', long values are cut.
 std::string EncodeRemoval(const Removal& removal);
-// False: no such line.
+// False: no such line. Values are cleaned like that once more: the file is its user's to write.
 bool DecodeRemoval(std::string_view line, Removal* removal);
 
 Status AppendRemovals(const std::string& path, std::span<const Removal> removals, int64_t now);

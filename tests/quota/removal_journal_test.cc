@@ -89,16 +89,16 @@ TEST(RemovalJournal, ManyProcesses) {
   TempFolder folder;
   const std::string path = folder.path() + "/j";
   constexpr uint32_t kProcesses = 4, kEach = 300;
+  const int64_t before = kNow - 31 * kDay;
+  ASSERT_TRUE(AppendRemovals(path, std::vector{Some(before)}, before).ok());
   std::vector<pid_t> children;
   for (uint32_t p = 0; p < kProcesses; ++p) {
     children.push_back(fork());
     if (children.back() == 0) {
       bool good = true;
       for (uint32_t i = 0; i < kEach; ++i) {
-        // Every 100th begins a file.
-        good = good && AppendRemovals(path, std::vector{Some(kNow, p * kEach + i)},
-                                      kNow + (p == 0 && i == 100 ? 31 * kDay : 0))
-                           .ok();
+        // The first of all begins a new file.
+        good = good && AppendRemovals(path, std::vector{Some(kNow, p * kEach + i)}, kNow).ok();
       }
       _exit(good ? 0 : 1);
     }
@@ -108,7 +108,7 @@ TEST(RemovalJournal, ManyProcesses) {
     waitpid(child, &status, 0);
     EXPECT_EQ(status, 0);
   }
-  EXPECT_EQ(All(path).size(), kProcesses * kEach);
+  EXPECT_EQ(All(path).size(), 1 + kProcesses * kEach);
 }
 
 TEST(RemovalJournal, CannotBeWritten) {
