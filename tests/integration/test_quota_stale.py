@@ -77,6 +77,8 @@ def test_web_figure(site):
 
 def test_mail_figure_for_sessions_that_never_met_the_service(site):
     site.server.allow_log(r"hosting-usage is away", r"hosting-usage")
+    site.write_policy((POLICY % "tempfail").replace('"100k"', '"100M"'))  # room for all that is tried meanwhile
+    site.doveadm("hosting", "reload")
     assert delivered(site, 5).code == 250
     site.signal(signal.SIGSTOP)
     try:
