@@ -39,18 +39,25 @@ Status WalkIndex(Txn& txn, const std::function<void()>& alive) {
     }
     return {};
   };
-  const auto mailbox = [&](uint32_t id, const MailboxRow&) -> Status {
+  const auto seen = [&](const Status& status) {
+    return status.ok() || status.code() == Code::kNotFound ? row() : status;
+  };
+  const auto mailbox = [&](uint32_t id, const MailboxRow& found) -> Status {
     LBOX_RETURN_IF_ERROR(txn.GetCold(id).status());
-    return ScanMessages(txn, id, 0, UINT32_MAX, [&](const Message&) -> Result<bool> {
-      (void)row();
+    LBOX_RETURN_IF_ERROR(seen(txn.FindMailbox(found.guid).status()));
+    return ScanMessages(txn, id, 0, UINT32_MAX, [&](const Message& message) -> Result<bool> {
+      LBOX_RETURN_IF_ERROR(seen(FindMessage(txn, id, message.uid).status()));
       return true;
     });
   };
   LBOX_RETURN_IF_ERROR(txn.ForEachMailbox(mailbox));
-  LBOX_RETURN_IF_ERROR(txn.ForEachBody([&](uint64_t, const BodyRow&) { return row(); }));
-  LBOX_RETURN_IF_ERROR(txn.ForEachPack([&](uint32_t, const PackRow&) { return row(); }));
   LBOX_RETURN_IF_ERROR(
-      txn.ForEachExtra([&](uint32_t, uint32_t, const MessageExtra&) { return row(); }));
+      txn.ForEachBody([&](uint64_t id, const BodyRow&) { return seen(txn.GetBody(id).status()); }));
+  LBOX_RETURN_IF_ERROR(
+      txn.ForEachPack([&](uint32_t id, const PackRow&) { return seen(txn.GetPack(id).status()); }));
+  LBOX_RETURN_IF_ERROR(txn.ForEachExtra([&](uint32_t id, uint32_t uid, const MessageExtra&) {
+    return seen(txn.GetExtra(id, uid).status());
+  }));
   LBOX_RETURN_IF_ERROR(txn.ForEachPending([&](const PendingFile&) { return row(); }));
   (void)txn.FreePages();
   return {};

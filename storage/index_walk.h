@@ -14,8 +14,8 @@
 
 namespace lbox {
 
-// Reads and checks every row of every table, and the list of free pages. `alive` is called now and
-// then.
+// Reads and checks every row of every table, in order and by its key, as sessions do, which leads
+// through other bytes; and the list of free pages. `alive` is called now and then.
 Status WalkIndex(Txn& txn, const std::function<void()>& alive);
 
 // WalkIndex in a child that opens the store by itself. After `at_most` the index counts as good: so

@@ -171,4 +171,9 @@ size_t Stride(size_t usual) {
   return given != nullptr ? std::max<size_t>(strtoul(given, nullptr, 10), 1) : usual;
 }
 
+size_t First() {
+  const char* given = getenv("LBOX_DAMAGE_FIRST");
+  return given != nullptr ? strtoul(given, nullptr, 10) : 0;
+}
+
 }  // namespace lbox::testing

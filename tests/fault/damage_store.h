@@ -46,5 +46,7 @@ void Poke(const std::string& path, size_t offset, char byte);
 
 // Every how manieth place is tried: $LBOX_DAMAGE_STRIDE, or as given. 1: all of them.
 size_t Stride(size_t usual);
+// The place where the index's bytes begin to be tried: $LBOX_DAMAGE_FIRST, or 0.
+size_t First();
 
 }  // namespace lbox::testing

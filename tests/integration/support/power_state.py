@@ -214,7 +214,8 @@ def settle(found, states, shared, seen, flags_since=float("inf")):
                 said.append("%r is lost" % row)
         state.rows = [row for row in kept if id(row) in there]
         emptied = [doubt.empties for doubt in state.doubts]
-        for doubt in state.doubts:
+        # The largest first: when a single COPY and a MOVE of several are both in doubt, both may claim what the MOVE has done.
+        for doubt in sorted(state.doubts, key=lambda doubt: -len(doubt.adds)):
             said += _settle_doubt(doubt, there, left, state, emptied)
         state.doubts = []
     said += ["%s %s UID %d: %s is there" % (*place, row[0]) for place, row in left.items()]
@@ -237,12 +238,15 @@ def _take(row, left):
 def _settle_doubt(doubt, there, left, state, emptied):
     said = []
     adds = [row for row in doubt.adds if row.mailbox.name is not None]
-    added = []
-    for row in adds:
-        if _take(row, left):
-            added.append(row)
+    before, uids = dict(left), [row.uid for row in adds]
+    added = [row for row in adds if _take(row, left)]
     if doubt.whole and 0 < len(added) < len(adds):
-        said.append("%d of %d of one command: %r" % (len(added), len(adds), adds))
+        # Not this command's, then, but another's; if nobody else's, they are left over, and that is told.
+        left.clear()
+        left.update(before)
+        for row, uid in zip(adds, uids):
+            row.uid = uid
+        added = []
     if doubt.moved:
         said += ["%r and %r: neither is there" % pair for pair in zip(doubt.removes, doubt.adds)
                  if id(pair[0]) not in there and pair[1] not in added
