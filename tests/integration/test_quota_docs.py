@@ -1,17 +1,20 @@
-"""The examples of docs/packages.md, as they are there: settings of both series, and users from a passwd-file and from SQL."""
+"""The examples of docs/packages.md, as they are there: settings of both series, and users from a passwd-file, from SQL and from LDAP."""
 # ctest: timeout=300 labels=quota
 
 import os
 import re
 import shutil
+import socket
 import sqlite3
+import subprocess
 import tempfile
 
 import pytest
 
-from support.beside import imap, message
+from support.beside import imap, message, until
 from support.docs import block_after
 from support.hosting import Hosting
+from support.ports import Port
 from support.server import SERIES
 
 KB = 1024
@@ -105,22 +108,75 @@ def test_settings(server_factory, tmp_path):
         assert wanted in shown, wanted
 
 
-@pytest.mark.series("2.3")
-def test_ldap_settings_23(folder, server_factory):
-    """auth takes the file, and then looks for the directory, which there is none of."""
-    with open(folder + "/dovecot-ldap.conf.ext", "w", encoding="ascii") as file:
-        file.write("hosts = 127.0.0.1:1\nbase = dc=example\n" + block_after("packages.md", "**LDAP, Dovecot 2.3**"))
-    site = Hosting(server_factory, "maildir", POLICY, userdb_text="userdb {\n  driver = ldap\n  args = %s\n}\n" % file.name)
-    site.server.allow_log(r"Can't connect to server: 127.0.0.1:1", r"userdb lookup\(ann@example.com\)")
-    site.doveadm("user", "ann@example.com", check=False)
-    site.server.await_log(r"Can't connect to server: 127.0.0.1:1")
+class Directory:
+    """A private LDAP server with the users of a server of ours."""
+
+    CONF = """include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/nis.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+%s
+database mdb
+suffix "dc=example"
+directory %s/db
+"""
+    ATTRIBUTE = "attributetype ( 1.1.2.%d NAME '%s' EQUALITY caseExactMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )"
+    NAMES = ("customer", "tier", "extraSpace", "mailboxMax")
+
+    def __init__(self, folder):
+        self.folder, self.port, self.process = folder, Port(), None
+        os.mkdir(folder + "/db")
+        with open(folder + "/slapd.conf", "w", encoding="ascii") as file:
+            file.write(self.CONF % ("\n".join(self.ATTRIBUTE % pair for pair in enumerate(self.NAMES, 1)), folder))
+
+    def start(self):
+        os.mkdir(self.folder + "/mail")
+        os.chown(self.folder + "/mail", 5000, 5000)
+        entries = ["dn: dc=example\nobjectClass: domain\ndc: example\n"]
+        for number, (user, *values, _, _) in enumerate(USERS):
+            lines = ["dn: uid=u%d,dc=example" % number, "objectClass: account", "objectClass: posixAccount", "objectClass: extensibleObject",
+                     "uid: u%d" % number, "cn: u", "mail: " + user, "homeDirectory: %s/mail/%s" % (self.folder, user), "uidNumber: 5000", "gidNumber: 5000"]
+            entries.append("\n".join(lines + ["%s: %s" % pair for pair in zip(self.NAMES, values) if pair[1]]) + "\n")
+        subprocess.run(["slapadd", "-f", self.folder + "/slapd.conf"], input="\n".join(entries), text=True, check=True, capture_output=True)
+        self.process = subprocess.Popen(["slapd", "-d", "0", "-f", self.folder + "/slapd.conf", "-h", "ldap://127.0.0.1:%d" % self.port.number])
+        until(self.answers, "the directory does not answer")
+
+    def answers(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port.number)).close()
+            return True
+        except OSError:
+            return False
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+        self.port.release()
 
 
-@pytest.mark.series("2.4")
-def test_ldap_settings_24(server_factory, tmp_path):
-    site = Hosting(server_factory, "maildir", POLICY)
-    with open(site.server.config_file, encoding="utf-8") as file:
-        text = file.read()
-    example = tmp_path / "dovecot.conf"
-    example.write_text(text + "ldap_uris = ldap://127.0.0.1\nldap_base = dc=example\n" + block_after("packages.md", "**LDAP, Dovecot 2.4**"))
-    assert "hosting_account = %{ldap:customer}" in site.server.run("doveconf", "-c", str(example), "-n").text
+@pytest.fixture
+def directory(folder):
+    made = Directory(folder)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def test_users_from_ldap(folder, directory, server_factory):
+    text = block_after("packages.md", "**LDAP, Dovecot %s**" % SERIES)
+    if SERIES == "2.3":
+        with open(folder + "/dovecot-ldap.conf.ext", "w", encoding="ascii") as file:
+            file.write("hosts = 127.0.0.1:%d\nbase = dc=example\nuser_filter = (&(objectClass=posixAccount)(mail=%%u))\n%s" % (
+                directory.port.number, text))
+        text = "userdb {\n  driver = ldap\n  args = %s\n}\n" % file.name
+    else:
+        text = "ldap_uris = ldap://127.0.0.1:%d\nldap_base = dc=example\n%s" % (directory.port.number, text)
+    site = Hosting(server_factory, "maildir", POLICY, userdb_text=text)
+    site.await_service()
+    for user, *_, package, mailbox in USERS:
+        assert limits(site, user) == (package, mailbox), user
+    assert {row["account"] for row in site.rows("usage")} == {"example.com", "fields.example"}
