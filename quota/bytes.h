@@ -9,13 +9,27 @@
 
 namespace hosting {
 
+// `size` bytes, 8 at most.
+inline void PutNumber(std::string& to, uint64_t value, size_t size) {
+  for (size_t i = 0; i < size; ++i) {
+    to += static_cast<char>(static_cast<uint8_t>(value >> (8 * i)));
+  }
+}
+
+// `at` and `size` must be within `from`.
+inline uint64_t NumberAt(std::string_view from, size_t at, size_t size) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < size; ++i) {
+    value |= uint64_t{static_cast<uint8_t>(from[at + i])} << (8 * i);
+  }
+  return value;
+}
+
 class ByteWriter {
  public:
   template <typename T>
   void Number(T value) {
-    for (size_t i = 0; i < sizeof(T); ++i) {
-      bytes_ += static_cast<char>(static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i)));
-    }
+    PutNumber(bytes_, static_cast<uint64_t>(value), sizeof(T));
   }
   void Bytes(std::string_view bytes) { bytes_ += bytes; }
   [[nodiscard]] const std::string& bytes() const { return bytes_; }
@@ -32,11 +46,7 @@ class ByteReader {
   template <typename T>
   T Number() {
     const std::string_view bytes = Bytes(sizeof(T));
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes.size(); ++i) {
-      value |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
-    }
-    return static_cast<T>(value);
+    return static_cast<T>(NumberAt(bytes, 0, bytes.size()));
   }
   std::string_view Bytes(size_t size) {
     if (size > left_.size()) {

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "quota/bytes.h"
 #include "quota/policy_snapshot.h"
 #include "quota/policy_text.h"
 
@@ -14,23 +15,9 @@ constexpr std::string_view kMagic = "hostlog\n";
 constexpr size_t kHeader = kLoginTableHeader, kEntry = 16;  // bytes
 constexpr size_t kSize = 24, kHashed = 32;                  // offsets in the header
 
-void Put(std::string& to, uint64_t value, size_t bytes) {
-  for (size_t i = 0; i < bytes; ++i) {
-    to.push_back(static_cast<char>(value >> (8 * i)));
-  }
-}
-
-uint64_t Get(std::string_view from, size_t at, size_t bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes; ++i) {
-    value |= uint64_t{static_cast<uint8_t>(from[at + i])} << (8 * i);
-  }
-  return value;
-}
-
 void Replace(std::string& in, size_t at, uint64_t value, size_t bytes) {
   std::string number;
-  Put(number, value, bytes);
+  PutNumber(number, value, bytes);
   in.replace(at, bytes, number);
 }
 
@@ -94,15 +81,15 @@ std::map<std::string, std::string> Entries(const Policy& policy) {
 std::string EncodeLoginTable(const Policy& policy, uint64_t generation) {
   const auto entries = Entries(policy);
   std::string bytes(kMagic);
-  Put(bytes, kLoginTableFormat, 4);
-  Put(bytes, entries.size(), 4);
-  Put(bytes, generation, 8);
+  PutNumber(bytes, kLoginTableFormat, 4);
+  PutNumber(bytes, entries.size(), 4);
+  PutNumber(bytes, generation, 8);
   bytes.resize(kHeader);
   size_t at = entries.size() * kEntry;
   for (const auto& [key, value] : entries) {
     for (const std::string* text : {&key, &value}) {
-      Put(bytes, at, 4);
-      Put(bytes, text->size(), 4);
+      PutNumber(bytes, at, 4);
+      PutNumber(bytes, text->size(), 4);
       at += text->size();
     }
   }
@@ -125,22 +112,22 @@ Result<std::shared_ptr<const LoginTable>> LoginTable::Open(std::string bytes) {
   if (bytes.size() < kHeader || !bytes.starts_with(kMagic)) {
     return Corrupt("does not begin as one");
   }
-  if (hosting::Get(bytes, 8, 4) != kLoginTableFormat) {
+  if (NumberAt(bytes, 8, 4) != kLoginTableFormat) {
     return Status(Code::kUnsupported,
-                  "login table has format " + std::to_string(hosting::Get(bytes, 8, 4)) +
+                  "login table has format " + std::to_string(NumberAt(bytes, 8, 4)) +
                       ", this program knows " + std::to_string(kLoginTableFormat));
   }
-  if (bytes.size() > kMaxLoginTable || hosting::Get(bytes, kSize, 8) != bytes.size() - kHeader ||
-      hosting::Get(bytes, kHashed, 8) != Checksum(bytes)) {
+  if (bytes.size() > kMaxLoginTable || NumberAt(bytes, kSize, 8) != bytes.size() - kHeader ||
+      NumberAt(bytes, kHashed, 8) != Checksum(bytes)) {
     return Corrupt("does not match its checksum");
   }
-  const uint64_t entries = hosting::Get(bytes, 12, 4);
+  const uint64_t entries = NumberAt(bytes, 12, 4);
   if (entries > (bytes.size() - kHeader) / kEntry) {
     return Corrupt("has fewer entries than it says");
   }
   std::shared_ptr<LoginTable> table(new LoginTable(std::move(bytes)));
   table->entries_ = static_cast<uint32_t>(entries);
-  table->generation_ = hosting::Get(table->bytes_, 16, 8);
+  table->generation_ = NumberAt(table->bytes_, 16, 8);
   if (!table->GetPart("o", &table->options_)) {
     return Corrupt("has no options");
   }
@@ -150,7 +137,7 @@ Result<std::shared_ptr<const LoginTable>> LoginTable::Open(std::string bytes) {
 // The text that an entry's offset and length at `at` of the file name; empty when it is not there.
 std::string_view LoginTable::Text(size_t at) const {
   const std::string_view body = std::string_view(bytes_).substr(kHeader);
-  const uint64_t offset = hosting::Get(bytes_, at, 4), length = hosting::Get(bytes_, at + 4, 4);
+  const uint64_t offset = NumberAt(bytes_, at, 4), length = NumberAt(bytes_, at + 4, 4);
   return offset <= body.size() && length <= body.size() - offset ? body.substr(offset, length)
                                                                  : std::string_view();
 }

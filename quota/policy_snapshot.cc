@@ -10,26 +10,13 @@
 #include <google/protobuf/arena.h>
 
 #include "policy_snapshot.pb.h"
+#include "quota/bytes.h"
 
 namespace hosting {
 namespace {
 
 constexpr std::string_view kMagic = "hostpol\n";
 constexpr size_t kHeader = kSnapshotHeader, kGeneration = 16, kHashed = 32;
-
-void Put(std::string& to, uint64_t value, size_t bytes) {
-  for (size_t i = 0; i < bytes; ++i) {
-    to.push_back(static_cast<char>(value >> (8 * i)));
-  }
-}
-
-uint64_t Get(std::string_view from, size_t at, size_t bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes; ++i) {
-    value |= uint64_t{static_cast<uint8_t>(from[at + i])} << (8 * i);
-  }
-  return value;
-}
 
 uint64_t Checksum(std::string_view header, std::string_view body) {
   return XXH3_64bits_withSeed(body.data(), body.size(), XXH3_64bits(header.data(), kHashed));
@@ -459,10 +446,10 @@ std::string EncodeSnapshot(const PolicySnapshot& snapshot) {
   std::string bytes(kMagic);
   const size_t size = message.ByteSizeLong();
   bytes.reserve(kHeader + size);
-  Put(bytes, kSnapshotFormat, 4);
-  Put(bytes, 0, 4);
-  Put(bytes, 0, 8);
-  Put(bytes, size, 8);
+  PutNumber(bytes, kSnapshotFormat, 4);
+  PutNumber(bytes, 0, 4);
+  PutNumber(bytes, 0, 8);
+  PutNumber(bytes, size, 8);
   bytes.resize(kHeader + size);
   message.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(bytes.data()) + kHeader);
   return WithGeneration(std::move(bytes), snapshot.generation);
@@ -470,10 +457,10 @@ std::string EncodeSnapshot(const PolicySnapshot& snapshot) {
 
 std::string WithGeneration(std::string bytes, uint64_t generation) {
   std::string number;
-  Put(number, generation, 8);
+  PutNumber(number, generation, 8);
   bytes.replace(kGeneration, number.size(), number);
   number.clear();
-  Put(number, Checksum(bytes, std::string_view(bytes).substr(kHeader)), 8);
+  PutNumber(number, Checksum(bytes, std::string_view(bytes).substr(kHeader)), 8);
   bytes.replace(kHashed, number.size(), number);
   return bytes;
 }
@@ -482,13 +469,13 @@ Result<SnapshotHeader> DecodeSnapshotHeader(std::string_view bytes) {
   if (bytes.size() < kHeader || bytes.substr(0, kMagic.size()) != kMagic) {
     return Corrupt("does not begin as one");
   }
-  const uint64_t format = Get(bytes, 8, 4);
+  const uint64_t format = NumberAt(bytes, 8, 4);
   if (format != kSnapshotFormat) {
     return Status(Code::kUnsupported, "policy snapshot has format " + std::to_string(format) +
                                           ", this program knows " +
                                           std::to_string(kSnapshotFormat));
   }
-  return SnapshotHeader{Get(bytes, kGeneration, 8), Get(bytes, kHashed, 8)};
+  return SnapshotHeader{NumberAt(bytes, kGeneration, 8), NumberAt(bytes, kHashed, 8)};
 }
 
 Result<PolicySnapshot> DecodeSnapshot(std::string_view bytes) {
@@ -496,13 +483,13 @@ Result<PolicySnapshot> DecodeSnapshot(std::string_view bytes) {
   if (!header.ok()) {
     return header.status();
   }
-  const uint64_t size = Get(bytes, 24, 8);
+  const uint64_t size = NumberAt(bytes, 24, 8);
   const std::string_view body = bytes.substr(kHeader);
   if (size != body.size()) {
     return Corrupt("has " + std::to_string(body.size()) + " bytes after its header, not " +
                    std::to_string(size));
   }
-  if (Get(bytes, 12, 4) != 0 || Checksum(bytes, body) != header->checksum) {
+  if (NumberAt(bytes, 12, 4) != 0 || Checksum(bytes, body) != header->checksum) {
     return Corrupt("does not match its checksum");
   }
   google::protobuf::Arena arena;  // thousands of small messages, freed at once

@@ -2,6 +2,7 @@
 
 #include <cinttypes>
 #include <cstdio>
+#include <span>
 
 #include "storage/status_macros.h"
 
@@ -12,6 +13,24 @@ constexpr size_t kOpenPacks = 4;
 constexpr size_t kBufferBytes = 1024 * 1024;
 
 }  // namespace
+
+std::optional<LargeHeader> ReadLargeHeader(Env& env, const std::string& path) {
+  const auto file = env.OpenRead(path);
+  if (!file.ok()) {
+    return std::nullopt;
+  }
+  uint8_t bytes[kLargeHeaderBytes];
+  const auto got = (*file)->ReadAt(0, bytes, sizeof(bytes));
+  const auto size = (*file)->Size();
+  if (!got.ok() || !size.ok()) {
+    return std::nullopt;
+  }
+  const auto header = DecodeLargeHeader(std::span(bytes).first(*got));
+  if (!header.ok() || *size != kLargeHeaderBytes + header->body_stored) {
+    return std::nullopt;
+  }
+  return *header;
+}
 
 std::string PackFiles::PackPath(uint32_t id) const {
   char name[16];

@@ -16,6 +16,7 @@
 
 #include "storage/env.h"
 #include "storage/file_options.h"
+#include "storage/pack_record.h"
 #include "storage/rows.h"
 #include "storage/status.h"
 #include "storage/txn.h"
@@ -32,6 +33,10 @@ inline uint64_t LargeBytes(const BodyRow& row) {
 inline uint64_t StoredBytes(const BodyRow& row) {
   return row.record_bytes + LargeBytes(row);
 }
+
+// The header of a large-body file that is as long as it says; nothing when there is no such file,
+// or it cannot be read. The body is not looked at.
+std::optional<LargeHeader> ReadLargeHeader(Env& env, const std::string& path);
 
 class PackFiles {
  public:

@@ -235,20 +235,9 @@ class Settle {
   }
 
   bool LargeFileThere(const BodyRow& body) {
-    const auto file = state_.env->OpenRead(LargePath(body));
-    if (!file.ok()) {
-      return false;
-    }
-    uint8_t bytes[kLargeHeaderBytes];
-    const auto got = (*file)->ReadAt(0, bytes, sizeof(bytes));
-    const auto size = (*file)->Size();
-    if (!got.ok() || !size.ok()) {
-      return false;
-    }
-    const auto header = DecodeLargeHeader(std::span(bytes).first(*got));
-    return header.ok() && header->large_id == body.large_id &&
-           header->body_stored == body.body_stored &&
-           *size == kLargeHeaderBytes + uint64_t{body.body_stored};
+    const auto header = ReadLargeHeader(*state_.env, LargePath(body));
+    return header.has_value() && header->large_id == body.large_id &&
+           header->body_stored == body.body_stored;
   }
 
   void Doubt(const Guid& mailbox, const Message& message, const char* text) {

@@ -14,20 +14,9 @@ namespace {
 using Records = std::vector<RecordAt>;
 
 bool LargeBodyIsThere(StoreImpl& store, const PackRecord& record) {
-  const auto file = store.env.OpenRead(store.packs.LargePath(record.large_id));
-  if (!file.ok()) {
-    return false;
-  }
-  const auto size = (*file)->Size();
-  std::vector<uint8_t> bytes(kLargeHeaderBytes);
-  const auto got = (*file)->ReadAt(0, bytes.data(), bytes.size());
-  if (!size.ok() || !got.ok() || *got < bytes.size()) {
-    return false;
-  }
-  const auto header = DecodeLargeHeader(bytes);
-  return header.ok() && header->large_id == record.large_id &&
-         header->body_hash == record.body_hash &&
-         *size == kLargeHeaderBytes + uint64_t{record.body_stored};
+  const auto header = ReadLargeHeader(store.env, store.packs.LargePath(record.large_id));
+  return header.has_value() && header->large_id == record.large_id &&
+         header->body_hash == record.body_hash && header->body_stored == record.body_stored;
 }
 
 // The bytes of the active pack beyond its tail.
