@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "quota/growth_phrases.h"
 #include "quota/money.h"
 #include "quota/network.h"
 
@@ -29,6 +30,11 @@ enum class Rounding : uint8_t {
 enum Protocol : uint8_t { kImap, kPop3, kManageSieve, kSubmission, kSmtp, kProtocols };
 constexpr std::array<std::string_view, kProtocols> kProtocolNames = {"imap", "pop3", "managesieve",
                                                                      "submission", "smtp"};
+
+// How customers are told that their account grows (docs/growth.md). All are on by default.
+enum WarnWay : uint8_t { kWarnImap, kWarnMail, kWarnScript, kWarnEvent, kWarnLog, kWarnWays };
+constexpr std::array<std::string_view, kWarnWays> kWarnWayKeys = {
+    "warn_imap", "warn_mail", "warn_script", "warn_event", "warn_log"};
 
 // Where in the file something stands: line from 1; 0: it is a default.
 using Line = uint32_t;
@@ -102,6 +108,7 @@ struct Package {
   bool pop3_into_inbox = false;        // deliveries to folders of a user without IMAP go to INBOX
   std::vector<uint32_t> warn_percent;  // of the limit, 1 to 200, ascending
   uint32_t web_interval = 3600;        // seconds between walks of a web root
+  std::array<bool, kWarnWays> warn = {true, true, true, true, true};  // by WarnWay
   friend bool operator==(const Package&, const Package&) = default;
 };
 
@@ -139,6 +146,7 @@ struct Account {
   std::optional<bool> enforce;            // in place of the package's
   AccessRule access[kProtocols];
   std::string language;              // of texts to its users; empty: [protocols] says
+  std::string contact;               // address that warnings go to; empty: none
   std::vector<UserRule> user_rules;  // by user
   friend bool operator==(const Account&, const Account&) = default;
 };
@@ -186,9 +194,17 @@ struct ProtocolOptions {
   friend bool operator==(const ProtocolOptions&, const ProtocolOptions&) = default;
 };
 
+// Table [warnings].
+struct WarningOptions {
+  std::string from;                // address that writes; empty: postmaster of the domain
+  std::vector<GrowthTexts> texts;  // by language
+  friend bool operator==(const WarningOptions&, const WarningOptions&) = default;
+};
+
 struct Policy {
   ServiceOptions service;
   ProtocolOptions protocols;
+  WarningOptions warnings;
   std::vector<Package> packages;  // by name
   std::vector<Account> accounts;  // by name
   friend bool operator==(const Policy&, const Policy&) = default;

@@ -6,6 +6,7 @@
 #include "quota/policy_protocols.h"
 #include "quota/policy_reader.h"
 #include "quota/policy_toml.h"
+#include "quota/policy_warnings.h"
 
 namespace hosting {
 namespace {
@@ -161,6 +162,11 @@ constexpr PolicyField<Package> kPackageFields[] = {
     {"pop3_into_inbox",
      [](Reader& r, const Node& n, Package& p) { r.Boolean(n, &p.pop3_into_inbox); }},
     {"warn_percent", [](Reader& r, const Node& n, Package& p) { r.Percents(n, &p.warn_percent); }},
+    WarnField<kWarnImap>(),
+    WarnField<kWarnMail>(),
+    WarnField<kWarnScript>(),
+    WarnField<kWarnEvent>(),
+    WarnField<kWarnLog>(),
     {"web_interval",
      [](Reader& r, const Node& n, Package& p) { r.Duration(n, kMinWebInterval, &p.web_interval); }},
 };
@@ -305,6 +311,7 @@ constexpr PolicyField<Account> kAccountFields[] = {
     AccessField<Account, kSubmission>(),
     AccessField<Account, kSmtp>(),
     {"language", [](Reader& r, const Node& n, Account& a) { ReadLanguage(r, n, a.language); }},
+    {"contact", [](Reader& r, const Node& n, Account& a) { ReadAddress(r, n, a.contact); }},
     {"user", ReadUserRules},
 };
 
@@ -382,6 +389,8 @@ constexpr PolicyField<PolicyDraft> kFileFields[] = {
      }},
     {"protocols", [](Reader& r, const Node& n,
                      PolicyDraft& draft) { ReadProtocols(r, n, draft.policy.protocols); }},
+    {"warnings", [](Reader& r, const Node& n,
+                    PolicyDraft& draft) { ReadWarnings(r, n, draft.policy.warnings); }},
 };
 
 template <typename T, size_t N>
@@ -456,6 +465,7 @@ std::vector<std::string_view> PolicyKeys(std::string_view table) {
          : table == "external"                                          ? NamesOf(kExternalFields)
          : table == "user"                                              ? NamesOf(kUserFields)
          : table == "protocols" || table == "text" || table == "access" ? ProtocolKeys(table)
+         : table == "warnings" || table == "warnings.text"              ? WarningKeys(table)
                                                                         : NamesOf(kFileFields);
 }
 

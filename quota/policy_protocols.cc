@@ -120,14 +120,6 @@ constexpr PolicyField<ProtocolTexts> kTextFields[] = {
      [](Reader& r, const Node& n, ProtocolTexts& texts) { ReadTemplate(r, n, texts.warn); }},
 };
 
-bool IsLanguage(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxLanguage &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '-';
-         });
-}
-
 void ReadTexts(Reader& r, const Node& n, ProtocolOptions& options) {
   if (!r.Table(n)) {
     return;
@@ -198,6 +190,14 @@ std::vector<std::string_view> NamesOf(const PolicyField<T> (&fields)[N]) {
 }
 
 }  // namespace
+
+bool IsLanguage(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxLanguage &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-';
+         });
+}
 
 std::optional<uint32_t> ParseDay(std::string_view text) {
   namespace chrono = std::chrono;

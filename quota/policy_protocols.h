@@ -11,6 +11,7 @@ namespace hosting {
 
 // "deny", or { access = "deny", from = "2027-01-31" }.
 void ReadAccess(PolicyReader& reader, const TomlNode& node, AccessRule& rule);
+bool IsLanguage(std::string_view text);
 // A language's name, such as "en" or "af-ZA".
 void ReadLanguage(PolicyReader& reader, const TomlNode& node, std::string& language);
 void ReadProtocols(PolicyReader& reader, const TomlNode& node, ProtocolOptions& options);

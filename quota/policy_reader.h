@@ -50,6 +50,8 @@ class PolicyReader {
   std::string DidYouMean(std::string_view text, const std::vector<std::string_view>& candidates);
 
   bool Table(const TomlNode& node);  // whether it is one
+  // Tells of a key that is not among those.
+  void Unknown(const TomlNode& node, const std::vector<std::string_view>& known);
   bool Size(const TomlNode& node, uint64_t* bytes);
   bool Limit(const TomlNode& node, uint64_t* bytes);   // "none" is 0
   bool Count(const TomlNode& node, uint64_t* number);  // "none" is 0
@@ -115,8 +117,6 @@ class PolicyReader {
   }
 
  private:
-  void Unknown(const TomlNode& node, const std::vector<std::string_view>& known);
-
   const PolicyNames& names_;
   Problems& problems_;
   Problems& warnings_;

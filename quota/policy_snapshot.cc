@@ -118,6 +118,15 @@ void Encode(const ProtocolOptions& from, snapshot::Protocols* to) {
   }
 }
 
+void Encode(const WarningOptions& from, snapshot::Warnings* to) {
+  to->set_from(from.from);
+  for (const GrowthTexts& texts : from.texts) {
+    snapshot::GrowthTexts* const one = to->add_texts();
+    one->set_language(texts.language);
+    AddAll(one->mutable_phrases(), texts.phrases);
+  }
+}
+
 void Encode(const Package& from, snapshot::Package* to) {
   to->set_name(from.name);
   to->set_line(from.line);
@@ -147,6 +156,11 @@ void Encode(const Package& from, snapshot::Package* to) {
   to->set_pop3_into_inbox(from.pop3_into_inbox);
   AddNumbers(to->mutable_warn_percent(), from.warn_percent);
   to->set_web_interval(from.web_interval);
+  uint32_t warn_off = 0;
+  for (uint32_t way = 0; way < kWarnWays; ++way) {
+    warn_off |= from.warn[way] ? 0 : 1U << way;
+  }
+  to->set_warn_off(warn_off);
 }
 
 void Encode(const UserRule& from, snapshot::UserRule* to) {
@@ -191,6 +205,7 @@ void Encode(const Account& from, snapshot::Account* to) {
   }
   AddAccess(to->mutable_access(), from.access);
   to->set_language(from.language);
+  to->set_contact(from.contact);
   for (const UserRule& rule : from.user_rules) {
     Encode(rule, to->add_user_rules());
   }
@@ -284,6 +299,19 @@ bool Decode(snapshot::Protocols& from, ProtocolOptions* to) {
   return true;
 }
 
+// Texts of another version, with other sentences, are not taken.
+void Decode(snapshot::Warnings& from, WarningOptions* to) {
+  to->from = std::move(*from.mutable_from());
+  for (snapshot::GrowthTexts& texts : *from.mutable_texts()) {
+    if (texts.phrases_size() == kGrowthPhrases) {
+      GrowthTexts& one = to->texts.emplace_back();
+      one.language = std::move(*texts.mutable_language());
+      std::move(texts.mutable_phrases()->begin(), texts.mutable_phrases()->end(),
+                one.phrases.begin());
+    }
+  }
+}
+
 bool Decode(const snapshot::Overage& from, Overage* to) {
   const auto price = Money::Parse(from.price());
   if (!price.ok() || from.per() == 0) {
@@ -325,6 +353,9 @@ bool Decode(const snapshot::Package& from, Package* to) {
   to->pop3_into_inbox = from.pop3_into_inbox();
   to->warn_percent.assign(from.warn_percent().begin(), from.warn_percent().end());
   to->web_interval = from.web_interval();
+  for (uint32_t way = 0; way < kWarnWays; ++way) {
+    to->warn[way] = (from.warn_off() >> way & 1) == 0;
+  }
   return (!from.has_overage() || Decode(from.overage(), &to->overage.emplace())) &&
          DecodeEnum(from.over_limit(), OverLimit::kReport, &to->over_limit) &&
          DecodeEnum(from.pop3_dele().means(), DeleMeans::kDefer, &to->pop3_dele.means) &&
@@ -368,6 +399,7 @@ bool Decode(snapshot::Account& from, Account* to) {
     to->enforce = from.enforce();
   }
   to->language = std::move(*from.mutable_language());
+  to->contact = std::move(*from.mutable_contact());
   to->user_rules.resize(static_cast<size_t>(from.user_rules_size()));
   for (size_t i = 0; i < to->user_rules.size(); ++i) {
     if (!Decode(*from.mutable_user_rules(static_cast<int>(i)), &to->user_rules[i])) {
@@ -436,6 +468,7 @@ std::string EncodeSnapshot(const PolicySnapshot& snapshot) {
   Encode(snapshot.file, message.mutable_file());
   Encode(snapshot.policy.service, message.mutable_service());
   Encode(snapshot.policy.protocols, message.mutable_protocols());
+  Encode(snapshot.policy.warnings, message.mutable_warnings());
   for (const Package& package : snapshot.policy.packages) {
     Encode(package, message.add_packages());
   }
@@ -505,6 +538,7 @@ Result<PolicySnapshot> DecodeSnapshot(std::string_view bytes) {
   if (!Decode(*message.mutable_protocols(), &snapshot.policy.protocols)) {
     return Corrupt("has exempt networks that cannot be");
   }
+  Decode(*message.mutable_warnings(), &snapshot.policy.warnings);
   snapshot.policy.packages.resize(static_cast<size_t>(message.packages_size()));
   for (size_t i = 0; i < snapshot.policy.packages.size(); ++i) {
     if (!Decode(message.packages(static_cast<int>(i)), &snapshot.policy.packages[i])) {

@@ -53,6 +53,8 @@ TEST(PolicyDocs, HasEveryKeyAndNoOther) {
       {"protocols", "## `[protocols]`"},
       {"text", "### `[protocols.text.LANGUAGE]`"},
       {"access", "### Access that begins later"},
+      {"warnings", "## `[warnings]`"},
+      {"warnings.text", "### `[warnings.text.LANGUAGE]`"},
   };
   for (const auto& table : tables) {
     std::vector<std::string> documented = FirstColumn(Section(text, table.heading));

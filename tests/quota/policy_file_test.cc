@@ -280,10 +280,10 @@ INSTANTIATE_TEST_SUITE_P(
              "f:1:2: expected a known key, found \"packages\"; did you mean \"package\"?\n"},
         Case{"[wholly-other]\n",
              "f:1:2: expected a known key, found \"wholly-other\"; there are service, package, "
-             "account, protocols\n"},
+             "account, protocols, warnings\n"},
         Case{"limit = \"1G\"\n",
              "f:1:1: expected a known key, found \"limit\"; there are service, package, account, "
-             "protocols\n"},
+             "protocols, warnings\n"},
         Case{"package = 1\naccount = []\n",
              "f:1:11: expected a table in package, found 1\n"
              "f:2:11: expected a table in account, found an array\n"},

@@ -30,6 +30,12 @@ class RandomPolicy {
     service = {Numbers(), Numbers(), Numbers(), Numbers(), Small(), Small(), Coin(),
                Small(),   Coin(),    Coin(),    Small(),   Small(), Texts()};
     snapshot.policy.protocols = MakeProtocols();
+    snapshot.policy.warnings.from = Text();
+    for (const std::string& language : Texts()) {
+      GrowthTexts& texts = snapshot.policy.warnings.texts.emplace_back();
+      texts.language = language;
+      texts.phrases[random_() % kGrowthPhrases] = Text();
+    }
     for (uint32_t i = random_() % 5; i > 0; --i) {
       snapshot.policy.packages.push_back(MakePackage());
     }
@@ -120,6 +126,9 @@ class RandomPolicy {
     package.pop3_into_inbox = Coin();
     package.warn_percent = Numbers();
     package.web_interval = Small();
+    for (bool& on : package.warn) {
+      on = Coin();
+    }
     return package;
   }
   Account MakeAccount() {
@@ -136,6 +145,7 @@ class RandomPolicy {
       account.external.push_back({name, Small()});
     }
     account.time_zone = Text();
+    account.contact = Text();
     account.uid = Maybe(Small());
     account.extra_space = Maybe(Number());
     account.mailbox_limit = Maybe(Number());
@@ -182,7 +192,7 @@ TEST(PolicySnapshot, EveryFieldComesBack) {
 // then here.
 TEST(PolicySnapshot, NoFieldIsForgotten) {
   Policy policy;
-  [[maybe_unused]] auto& [l1, l2, l3, l4] = policy;
+  [[maybe_unused]] auto& [l1, l2, l3, l4, l5] = policy;
   ProtocolOptions protocols;
   [[maybe_unused]] auto& [q1, q2, q3, q4, q5, q6, q7, q8, q9, q10, q11, q12] = protocols;
   ProtocolTexts texts;
@@ -191,7 +201,7 @@ TEST(PolicySnapshot, NoFieldIsForgotten) {
   [[maybe_unused]] auto& [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13] = service;
   Package package;
   [[maybe_unused]] auto& [p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11, p12, p13, p14, p15, p16,
-                          p17] = package;
+                          p17, p18] = package;
   Overage overage;
   [[maybe_unused]] auto& [o1, o2, o3, o4, o5] = overage;
   Retention retention;
@@ -200,7 +210,7 @@ TEST(PolicySnapshot, NoFieldIsForgotten) {
   [[maybe_unused]] auto& [d1, d2, d3] = dele;
   Account account;
   [[maybe_unused]] auto& [a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16,
-                          a17, a18] = account;
+                          a17, a18, a19] = account;
   ExternalSource source;
   [[maybe_unused]] auto& [e1, e2] = source;
   UserRule rule;
