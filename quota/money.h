@@ -24,6 +24,9 @@ class Money {
   // kInvalid when the product does not fit (above 1.8 * 10^13).
   [[nodiscard]] Result<Money> Times(uint64_t units) const;
 
+  // As amounts of one currency.
+  [[nodiscard]] bool Below(const Money& other) const { return micros_ < other.micros_; }
+
   friend bool operator==(const Money&, const Money&) = default;
 
  private:

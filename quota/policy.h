@@ -48,6 +48,10 @@ enum Key : uint8_t {
   kKeyOverLimit,
   kKeyExtraSpace,
   kKeyEnforce,
+  kKeyWarnPercent,
+  kKeyWarnDays,
+  kKeyWarnWeeklyPercent,
+  kKeyWarnOverage,
   kKeys
 };
 using KeyLines = std::array<Line, kKeys>;
@@ -105,9 +109,13 @@ struct Package {
   AccessRule access[kProtocols];
   std::optional<Retention> pop3_retention;
   Pop3Dele pop3_dele;
-  bool pop3_into_inbox = false;        // deliveries to folders of a user without IMAP go to INBOX
-  std::vector<uint32_t> warn_percent;  // of the limit, 1 to 200, ascending
-  uint32_t web_interval = 3600;        // seconds between walks of a web root
+  bool pop3_into_inbox = false;  // deliveries to folders of a user without IMAP go to INBOX
+  // When the customer is warned (growth_rules.h).
+  std::vector<uint32_t> warn_percent = {80, 90, 100};  // of the limit, 1 to 200, ascending
+  uint32_t warn_days = 0;             // to the day the limit is reached; 0: not by this rule
+  uint32_t warn_weekly_percent = 0;   // growth in seven days above this; 0: not by this rule
+  std::optional<Money> warn_overage;  // a month is expected to cost more; none: not by this rule
+  uint32_t web_interval = 3600;       // seconds between walks of a web root
   std::array<bool, kWarnWays> warn = {true, true, true, true, true};  // by WarnWay
   friend bool operator==(const Package&, const Package&) = default;
 };

@@ -73,6 +73,21 @@ std::vector<std::string> Explain(const Effective& effective) {
     lines.push_back(std::string(kProtocolNames[static_cast<size_t>(i)]) + ": " +
                     NameOf(access.access) + ": " + By(effective, access.by, ""));
   }
+  std::string percents;
+  for (const uint32_t percent : package.warn_percent) {
+    percents += (percents.empty() ? "" : ", ") + std::to_string(percent);
+  }
+  const auto number = [](uint32_t value) {
+    return value == 0 ? std::string("none") : std::to_string(value);
+  };
+  lines.push_back("warn_percent: " + (percents.empty() ? "none" : percents) + ": " +
+                  of_package(kKeyWarnPercent));
+  lines.push_back("warn_days: " + number(package.warn_days) + ": " + of_package(kKeyWarnDays));
+  lines.push_back("warn_weekly_percent: " + number(package.warn_weekly_percent) + ": " +
+                  of_package(kKeyWarnWeeklyPercent));
+  lines.push_back(
+      "warn_overage: " + (package.warn_overage ? package.warn_overage->Format() : "none") + ": " +
+      of_package(kKeyWarnOverage));
   return lines;
 }
 

@@ -18,6 +18,8 @@ constexpr uint32_t kMinWebInterval = 60;   // seconds
 constexpr uint32_t kMaxRetention = 36500;  // days
 constexpr size_t kMaxNotice = 8000;        // bytes of a notice's text
 constexpr uint32_t kMaxConnections = 100000;
+constexpr int64_t kMaxWarnDays = 365;
+constexpr int64_t kMaxWeeklyPercent = 10000;
 
 constexpr Choice<OverLimit> kOverLimit[] = {
     {"refuse", OverLimit::kRefuse}, {"bill", OverLimit::kBill}, {"report", OverLimit::kReport}};
@@ -161,7 +163,26 @@ constexpr PolicyField<Package> kPackageFields[] = {
     {"pop3_dele", ReadDele},
     {"pop3_into_inbox",
      [](Reader& r, const Node& n, Package& p) { r.Boolean(n, &p.pop3_into_inbox); }},
-    {"warn_percent", [](Reader& r, const Node& n, Package& p) { r.Percents(n, &p.warn_percent); }},
+    {"warn_percent",
+     [](Reader& r, const Node& n, Package& p) {
+       r.Percents(n, &p.warn_percent);
+       p.lines[kKeyWarnPercent] = n.line;
+     }},
+    {"warn_days",
+     [](Reader& r, const Node& n, Package& p) {
+       r.NumberOrNone(n, kMaxWarnDays, &p.warn_days);
+       p.lines[kKeyWarnDays] = n.line;
+     }},
+    {"warn_weekly_percent",
+     [](Reader& r, const Node& n, Package& p) {
+       r.NumberOrNone(n, kMaxWeeklyPercent, &p.warn_weekly_percent);
+       p.lines[kKeyWarnWeeklyPercent] = n.line;
+     }},
+    {"warn_overage",
+     [](Reader& r, const Node& n, Package& p) {
+       r.Amount(n, &p.warn_overage.emplace());
+       p.lines[kKeyWarnOverage] = n.line;
+     }},
     WarnField<kWarnImap>(),
     WarnField<kWarnMail>(),
     WarnField<kWarnScript>(),
@@ -170,6 +191,18 @@ constexpr PolicyField<Package> kPackageFields[] = {
     {"web_interval",
      [](Reader& r, const Node& n, Package& p) { r.Duration(n, kMinWebInterval, &p.web_interval); }},
 };
+
+// What a warning about the bill needs.
+void CheckWarnings(Reader& r, const Node& n, const Package& package) {
+  const Node* const warn = ChildOf(n, "warn_overage");
+  if (warn != nullptr && !package.overage) {
+    r.TellAtKey(*warn, "expected overage with warn_overage");
+  }
+  const Node* const days = ChildOf(n, "warn_days");
+  if (days != nullptr && package.warn_days != 0 && package.limit == 0) {
+    r.Warn(*days, "warn_days says nothing about accounts without a limit");
+  }
+}
 
 // What over_limit, limit, hard_limit and overage have to do with each other.
 void CheckOverLimit(Reader& r, const Node& n, const Package& package) {
@@ -204,6 +237,7 @@ void ReadPackage(Reader& r, const Node& n, PolicyDraft& draft) {
   }
   r.Fields<Package>(n, kPackageFields, package);
   CheckOverLimit(r, n, package);
+  CheckWarnings(r, n, package);
   draft.packages.push_back(&n);
   draft.policy.packages.push_back(std::move(package));
 }

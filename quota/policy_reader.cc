@@ -189,6 +189,18 @@ bool PolicyReader::Number(const TomlNode& node, int64_t least, int64_t most, uin
   return true;
 }
 
+bool PolicyReader::NumberOrNone(const TomlNode& node, int64_t most, uint32_t* number) {
+  if (node.kind == Kind::kString && node.text == "none") {
+    *number = 0;
+    return true;
+  }
+  if (node.kind != Kind::kInteger || node.number < 1 || node.number > most) {
+    return Wrong(node, "a number from 1 to " + std::to_string(most) + ", or \"none\"");
+  }
+  *number = static_cast<uint32_t>(node.number);
+  return true;
+}
+
 bool PolicyReader::Boolean(const TomlNode& node, bool* value) {
   if (node.kind != Kind::kBoolean) {
     return Wrong(node, "true or false");

@@ -58,6 +58,7 @@ class PolicyReader {
   bool Duration(const TomlNode& node, uint32_t least, uint32_t* seconds);
   bool DurationOrNever(const TomlNode& node, uint32_t* seconds);  // "never" is 0
   bool Number(const TomlNode& node, int64_t least, int64_t most, uint32_t* number);
+  bool NumberOrNone(const TomlNode& node, int64_t most, uint32_t* number);  // "none" is 0
   bool Boolean(const TomlNode& node, bool* value);
   bool Text(const TomlNode& node, std::string_view expected, std::string* text);
   // Lines of UTF-8 without other control characters than line feeds.

@@ -155,6 +155,11 @@ void Encode(const Package& from, snapshot::Package* to) {
   to->mutable_pop3_dele()->set_warn(from.pop3_dele.warn);
   to->set_pop3_into_inbox(from.pop3_into_inbox);
   AddNumbers(to->mutable_warn_percent(), from.warn_percent);
+  to->set_warn_days(from.warn_days);
+  to->set_warn_weekly_percent(from.warn_weekly_percent);
+  if (from.warn_overage) {
+    to->set_warn_overage(from.warn_overage->Format());
+  }
   to->set_web_interval(from.web_interval);
   uint32_t warn_off = 0;
   for (uint32_t way = 0; way < kWarnWays; ++way) {
@@ -230,7 +235,8 @@ bool DecodeEnum(uint32_t number, Enum last, Enum* value) {
 
 template <typename List>
 bool DecodeLines(const List& list, KeyLines* lines) {
-  if (list.size() != 0 && list.size() != kKeys) {
+  // A snapshot of before a key was added has fewer.
+  if (list.size() > kKeys) {
     return false;
   }
   std::copy(list.begin(), list.end(), lines->begin());
@@ -352,6 +358,15 @@ bool Decode(const snapshot::Package& from, Package* to) {
   to->pop3_dele.warn = from.pop3_dele().warn();
   to->pop3_into_inbox = from.pop3_into_inbox();
   to->warn_percent.assign(from.warn_percent().begin(), from.warn_percent().end());
+  to->warn_days = from.warn_days();
+  to->warn_weekly_percent = from.warn_weekly_percent();
+  if (!from.warn_overage().empty()) {
+    const auto price = Money::Parse(from.warn_overage());
+    if (!price.ok()) {
+      return false;
+    }
+    to->warn_overage = *price;
+  }
   to->web_interval = from.web_interval();
   for (uint32_t way = 0; way < kWarnWays; ++way) {
     to->warn[way] = (from.warn_off() >> way & 1) == 0;

@@ -93,7 +93,9 @@ TEST(PolicyDocs, Defaults) {
   EXPECT_EQ(package.over_limit, OverLimit::kRefuse);
   EXPECT_EQ(package.web_interval, 3600U);
   EXPECT_TRUE(package.enforce);
-  EXPECT_TRUE(package.warn_percent.empty());
+  EXPECT_EQ(package.warn_percent, (std::vector<uint32_t>{80, 90, 100}));
+  EXPECT_EQ(package.warn_days + package.warn_weekly_percent, 0U);
+  EXPECT_FALSE(package.warn_overage);
   EXPECT_EQ(policy.accounts.at(0).time_zone, "UTC");
   const ServiceOptions& service = policy.service;
   EXPECT_EQ(service.mail_connections, 4000U);

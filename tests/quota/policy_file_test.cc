@@ -234,6 +234,11 @@ INSTANTIATE_TEST_SUITE_P(
              "f:2:21: expected a higher percentage than the one before, found 80\n"
              "f:2:25: expected a number from 1 to 200, found 201\n"
              "f:2:30: expected a number from 1 to 200, found \"x\"\n"},
+        Case{"[package.p]\nwarn_days = 0\nwarn_weekly_percent = \"x\"\nwarn_overage = \"1\"\n",
+             "f:2:13: expected a number from 1 to 365, or \"none\" in warn_days, found 0\n"
+             "f:3:23: expected a number from 1 to 10000, or \"none\" in warn_weekly_percent, found "
+             "\"x\"\n"
+             "f:4:1: expected overage with warn_overage\n"},
         Case{"[package.p]\nweb_interval = \"30 sec\"\n",
              "f:2:16: expected a time of at least 1 min in web_interval, found \"30 sec\"\n"},
         Case{"[package.p]\nweb_interval = 3600\n",

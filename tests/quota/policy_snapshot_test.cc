@@ -125,6 +125,9 @@ class RandomPolicy {
     package.pop3_dele = {static_cast<DeleMeans>(random_() % 3), Small(), Coin()};
     package.pop3_into_inbox = Coin();
     package.warn_percent = Numbers();
+    package.warn_days = Small();
+    package.warn_weekly_percent = Small();
+    package.warn_overage = Maybe(*Money::Parse("0.125"));
     package.web_interval = Small();
     for (bool& on : package.warn) {
       on = Coin();
@@ -201,7 +204,7 @@ TEST(PolicySnapshot, NoFieldIsForgotten) {
   [[maybe_unused]] auto& [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13] = service;
   Package package;
   [[maybe_unused]] auto& [p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11, p12, p13, p14, p15, p16,
-                          p17, p18] = package;
+                          p17, p18, p19, p20, p21] = package;
   Overage overage;
   [[maybe_unused]] auto& [o1, o2, o3, o4, o5] = overage;
   Retention retention;

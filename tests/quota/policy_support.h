@@ -70,6 +70,9 @@ submission = { access = "deny", from = "2027-01-31" }
 smtp = "allow"
 pop3_retention = { days = 14, from = "retrieval" }
 warn_percent = [80, 90, 100]
+warn_days = 14
+warn_weekly_percent = 25
+warn_overage = "100.00"
 web_interval = "6 hours"
 [package.free]
 [account."example.com"]

@@ -187,6 +187,10 @@ TEST_F(PolicyTest, ExplainsWhatDecides) {
       "managesieve: allow: default",
       "submission: allow: default",
       "smtp: allow: default",
+      "warn_percent: 80, 90, 100: default",
+      "warn_days: none: default",
+      "warn_weekly_percent: none: default",
+      "warn_overage: none: default",
   };
   EXPECT_EQ(lines, expected);
   EXPECT_EQ(Explain(Of("bob"))[1],
