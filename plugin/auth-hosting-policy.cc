@@ -75,6 +75,7 @@ bool decide(const auth_hosting_login& from, auth_hosting_answer* answer) {
     answer->access = access_of(decision.access);
     answer->alert = table->options().alert;
     answer->exempt = decision.exemption != hosting::Exemption::kNone;
+    answer->marked = hosting::IsExempt(table->options(), login);
     answer->text = state->text.c_str();
     answer->reason = state->reason.c_str();
   }

@@ -100,9 +100,12 @@ static void decide(struct auth_request* request, enum auth_client_result* result
   if (answer.access == AUTH_HOSTING_DENY) {
     log_decision(request, "denied", &answer);
     deny(request, result, &answer);
-  } else if (answer.exempt) {
-    /* The session checks again, and cannot see where the login came from. */
+    return;
+  }
+  if (answer.exempt)
     log_decision(request, "exempt", &answer);
+  if (answer.marked) {
+    /* The session checks again, and cannot see where the login came from. */
     auth_hosting_need_userdb_reply(request);
     auth_fields_add(request->fields.userdb_reply, "hosting_exempt", answer.reason, 0);
   }

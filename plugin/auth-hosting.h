@@ -52,6 +52,7 @@ struct auth_hosting_answer {
   enum auth_hosting_access access;
   bool alert;          /* fail with [ALERT], in place of nologin */
   bool exempt;         /* would be denied or warned without an exemption */
+  bool marked;         /* is exempt from whatever the policy will say while the session is open */
   const char* text;    /* for the user, with WARN and DENY */
   const char* reason;  /* for the log: which rule or exemption decides */
   const char* problem; /* for the log; NULL: none */

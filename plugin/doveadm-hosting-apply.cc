@@ -1,11 +1,11 @@
 // doveadm hosting policy apply: a changed policy counts for logins and sessions, now.
 //
-// IMAP sessions notice a change by themselves (imap-hosting.c); hibernated ones are woken for that
-// by a change of nothing in the file that they watch, so that nobody else's are touched. Sessions
-// of other protocols are ended by SIGTERM, when all that their process serves is denied.
+// Sessions notice a change by themselves and decide, since only they know how they came in
+// (imap-hosting.c, hosting-session.h); this waits for those that the policy denies. Hibernated ones
+// are woken for that by a change of nothing in the files that they watch, so that nobody else's are
+// touched.
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
-#include <map>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -33,7 +32,11 @@ using hosting::Result;
 using hosting::Status;
 namespace wire = hosting::wire;
 
-constexpr std::chrono::seconds kLimit{15};  // until denied sessions have ended; IMAP looks every 5
+constexpr std::chrono::seconds kLimit{25};  // until denied sessions have ended
+// Sessions look every 5 s: those that are there after all have looked, and none has just ended, are
+// exempt.
+constexpr std::chrono::seconds kAllHaveLooked{7};
+constexpr std::chrono::seconds kQuiet{2};
 constexpr std::chrono::milliseconds kPause{250};
 
 struct Session {
@@ -123,17 +126,44 @@ std::string process_name(const std::string& pid) {
 }
 
 // inotify tells of a change, and nothing has changed: the first byte is allocated already.
-void touch_nothing(const std::string& path) {
-  const hosting::Descriptor there(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  struct stat s {};
-  if (there.get() < 0 || fstat(there.get(), &s) != 0 || !S_ISREG(s.st_mode) || s.st_size == 0) {
-    return;
-  }
+void touch_file(const hosting::Descriptor& there) {
   const std::string same = "/proc/self/fd/" + std::to_string(there.get());
   const hosting::Descriptor file(open(same.c_str(), O_WRONLY | O_CLOEXEC));
   if (file.get() >= 0) {
     (void)fallocate(file.get(), FALLOC_FL_KEEP_SIZE, 0, 1);
   }
+}
+
+// A file comes and goes whose name no Maildir program takes for a message.
+void touch_folder(const hosting::Descriptor& there) {
+  constexpr char kName[] = ".hosting-wake";
+  const hosting::Descriptor file(
+      openat(there.get(), kName, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  (void)unlinkat(there.get(), kName, 0);
+}
+
+void touch(const std::string& path) {
+  const hosting::Descriptor there(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat s {};
+  if (there.get() < 0 || fstat(there.get(), &s) != 0) {
+    return;
+  }
+  if (S_ISDIR(s.st_mode)) {
+    touch_folder(there);
+  } else if (S_ISREG(s.st_mode) && s.st_size != 0) {
+    touch_file(there);
+  }
+}
+
+// What Dovecot's storages watch: the index's log (lbox, sdbox, mdbox), Maildir's folders, an mbox.
+void touch_mailbox(const std::string& index, const std::string& mail) {
+  touch(index + "/dovecot.index.log");
+  struct stat s {};
+  if (stat(mail.c_str(), &s) == 0 && S_ISREG(s.st_mode)) {
+    touch(mail);
+    return;
+  }
+  touch(mail + "/new");
 }
 
 Status wake(const std::string& user) {
@@ -144,8 +174,12 @@ Status wake(const std::string& user) {
   std::istringstream lines(*names);
   for (std::string name; std::getline(lines, name);) {
     // A name that is only above others has no folder of its own.
-    if (const auto path = run({"mailbox", "path", "-u", user, "-t", "index", name}); path.ok()) {
-      touch_nothing(path->substr(0, path->find('\n')) + "/dovecot.index.log");
+    const auto path = [&](const char* type) {
+      const auto printed = run({"mailbox", "path", "-u", user, "-t", type, name});
+      return printed.ok() ? printed->substr(0, printed->find('\n')) : "";
+    };
+    if (const std::string index = path("index"); !index.empty()) {
+      touch_mailbox(index, path("mailbox"));
     }
   }
   return {};
@@ -156,12 +190,18 @@ class Apply {
   explicit Apply(hosting::UsageAdmin& admin) : admin_(admin) {}
 
   Status Run() {
-    const auto deadline = std::chrono::steady_clock::now() + kLimit;
+    using Clock = std::chrono::steady_clock;
+    const auto deadline = Clock::now() + kLimit;
+    auto quiet = Clock::now() + kAllHaveLooked;
     for (;;) {
+      const std::set<Session> before = left_;
       if (Status status = Look(); !status.ok()) {
         return status;
       }
-      if (left_.empty() || std::chrono::steady_clock::now() > deadline) {
+      if (left_ != before) {
+        quiet = std::max(quiet, Clock::now() + kQuiet);
+      }
+      if (left_.empty() || Clock::now() > std::min(quiet, deadline)) {
         break;
       }
       std::this_thread::sleep_for(kPause);
@@ -171,41 +211,29 @@ class Apply {
   }
 
  private:
-  // Finds denied sessions and does what ends them, once for each.
+  // Finds denied sessions and wakes those that sleep, each user's once.
   Status Look() {
     const auto sessions = open_sessions();
     if (!sessions.ok()) {
       return sessions.status();
     }
     left_.clear();
-    std::map<std::string, bool> only_denied;  // by process
     for (const Session& session : *sessions) {
       const auto denied = is_denied(admin_, session);
       if (!denied.ok()) {
         return denied.status();
       }
-      only_denied.try_emplace(session.pid, true).first->second &= *denied;
       if (*denied) {
         left_.insert(session);
         seen_.insert(session);
       }
     }
     for (const Session& session : left_) {
-      if (Status status = End(session, only_denied[session.pid]); !status.ok()) {
-        return status;
+      if (process_name(session.pid) == "imap-hibernate" && woken_.insert(session.user).second) {
+        if (Status status = wake(session.user); !status.ok()) {
+          return status;
+        }
       }
-    }
-    return {};
-  }
-
-  Status End(const Session& session, bool alone) {
-    const std::string process = process_name(session.pid);
-    if (process == "imap-hibernate") {
-      return woken_.insert(session.user).second ? wake(session.user) : Status();
-    }
-    const bool other = process == "pop3" || process == "managesieve" || process == "submission";
-    if (other && alone && ended_.insert(session.pid).second) {
-      (void)kill(static_cast<pid_t>(std::stol(session.pid)), SIGTERM);
     }
     return {};
   }
@@ -222,7 +250,7 @@ class Apply {
 
   hosting::UsageAdmin& admin_;
   std::set<Session> left_, seen_;
-  std::set<std::string> woken_, ended_;
+  std::set<std::string> woken_;
 };
 
 }  // namespace

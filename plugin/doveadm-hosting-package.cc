@@ -1,10 +1,12 @@
 // doveadm hosting account set-package: another package for an account, with what that changes.
-#include <sysexits.h>
+#include <algorithm>
+#include <optional>
 
 #include "plugin/doveadm-hosting-common.h"
 #include "quota/package_change.h"
 #include "quota/policy_edit.h"
 #include "quota/policy_path.h"
+#include "quota/size.h"
 
 namespace {
 
@@ -17,25 +19,69 @@ struct stored {
   std::vector<hosting::StoredMail> mail;
 };
 
-// What the account holds now. Without the service only the account's own lines are told.
-stored what_is_stored(const std::string& account) {
+// Of its mailboxes: those that have mail, and those that the policy file names.
+void add(stored& to, const std::string& user, uint64_t bytes) {
+  if (std::none_of(to.mail.begin(), to.mail.end(),
+                   [&](const hosting::StoredMail& each) { return each.user == user; })) {
+    to.mail.push_back({user, bytes});
+  }
+}
+
+// What the account holds now. Without the service only what the policy file names is told.
+stored what_is_stored(const hosting::Policy& policy, const std::string& account) {
   stored result;
   const auto admin = hosting::UsageAdmin::Connect(doveadm_hosting_socket());
   const auto usage =
       admin.ok() ? (*admin)->Account(account) : hosting::Result<wire::AccountUsage>(admin.status());
-  if (!usage.ok()) {
-    if (usage.status().code() != Code::kNotFound) {
-      i_warning("hosting: what is stored is not known: %s", usage.status().message().c_str());
+  if (usage.ok()) {
+    result.total = usage->mail() + usage->web() + usage->external();
+    for (const wire::SourceUsage& source : usage->sources()) {
+      if (source.kind() == wire::SourceUsage::MAIL) {
+        add(result, source.name(), source.usage().bytes());
+      }
     }
-    return result;
+  } else if (usage.status().code() != Code::kNotFound) {
+    i_warning("hosting: what is stored is not known: %s", usage.status().message().c_str());
   }
-  result.total = usage->mail() + usage->web() + usage->external();
-  for (const wire::SourceUsage& source : usage->sources()) {
-    if (source.kind() == wire::SourceUsage::MAIL) {
-      result.mail.push_back({source.name(), source.usage().bytes()});
+  if (const hosting::Account* named = hosting::PolicyIndex(policy).FindAccount(account)) {
+    for (const std::string& user : named->users) {
+      add(result, user, 0);
+    }
+    for (const hosting::UserRule& rule : named->user_rules) {
+      add(result, rule.user, 0);
     }
   }
   return result;
+}
+
+// What the userdb says of a mailbox; of its package the passdb, too, by which auth decides.
+void look_up(hosting::StoredMail& mailbox) {
+  const auto number = [](std::string_view text, std::optional<uint64_t>* value) {
+    const auto size = hosting::ParseSize(text);
+    *value = size.ok() ? std::optional<uint64_t>(*size) : std::nullopt;
+  };
+  for (const bool passdb : {true, false}) {
+    const std::shared_ptr<struct pool> pool(pool_alloconly_create("hosting fields", 1024),
+                                            [](struct pool* p) { pool_unref(&p); });
+    const char* const* fields = nullptr;
+    const bool known =
+        doveadm_hosting_fields(mailbox.user.c_str(), passdb, pool.get(), &fields) > 0;
+    for (; known && *fields != nullptr; ++fields) {
+      const std::string_view field = *fields;
+      const std::string_view name = field.substr(0, field.find('='));
+      const std::string_view value = field.substr(std::min(name.size() + 1, field.size()));
+      if (name == "hosting_package" && !value.empty()) {
+        mailbox.fields.package = value;
+        mailbox.source = passdb ? "the passdb" : "the userdb";
+      } else if (!passdb && name == "hosting_account") {
+        mailbox.fields.account = value;
+      } else if (!passdb && name == "hosting_extra_space") {
+        number(value, &mailbox.fields.extra_space);
+      } else if (!passdb && name == "hosting_mailbox_limit") {
+        number(value, &mailbox.fields.mailbox_limit);
+      }
+    }
+  }
 }
 
 void reload() {
@@ -82,9 +128,19 @@ Status set_package(struct doveadm_cmd_context* cctx) {
   }
   const auto before = hosting::ParsePolicy(text->text);
   const auto after = hosting::ParsePolicy(*changed);
-  const stored now = what_is_stored(account);
+  stored now = what_is_stored(before.policy, account);
+  for (hosting::StoredMail& mailbox : now.mail) {
+    look_up(mailbox);
+  }
   print(hosting::PackageChanges(hosting::PolicyIndex(before.policy),
                                 hosting::PolicyIndex(after.policy), account, now.total, now.mail));
+  if (hosting::ComesFromFields(now.mail)) {
+    return Status(Code::kUnsupported,
+                  "the package of account " + account +
+                      " comes from the field hosting_package of " + now.mail.front().source + " (" +
+                      now.mail.front().user + ": " + now.mail.front().fields.package +
+                      "), so that changing " + path + " would have no effect; change the field");
+  }
   if (doveadm_hosting_flag(cctx, "dry-run") || *changed == text->text) {
     return {};
   }

@@ -131,7 +131,8 @@ void cmd_hosting_account_show(struct doveadm_cmd_context* cctx) {
     }
     doveadm_hosting_print("account");
     doveadm_hosting_print(effective->account_name);
-    for (const std::string& line : hosting::Explain(*effective)) {
+    for (const std::string& line :
+         hosting::Explain(*effective, doveadm_hosting_policy_path(cctx))) {
       const size_t colon = line.find(": ");
       doveadm_hosting_print(line.substr(0, colon));
       doveadm_hosting_print(colon == std::string::npos ? "" : line.substr(colon + 2));

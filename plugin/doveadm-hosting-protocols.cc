@@ -78,12 +78,21 @@ Status explain(struct doveadm_cmd_context* cctx, const hosting::Policy& policy,
     return {};
   }
   print("account", effective->account_name);
-  const std::string package = hosting::Explain(*effective).front();
-  print("package", package.substr(package.find(": ") + 2));
+  const std::vector<std::string> lines = hosting::Explain(*effective, file);
+  const auto print_line = [](const std::string& line) {
+    const size_t colon = line.find(": ");
+    print(line.substr(0, colon), line.substr(colon + 2));
+  };
+  print_line(lines.front());
   for (uint8_t i = 0; i < hosting::kProtocols; ++i) {
     login.protocol = static_cast<hosting::Protocol>(i);
     if (!protocol || *protocol == login.protocol) {
       print_decision(policy, *effective, login, file);
+    }
+  }
+  for (const std::string& line : lines) {
+    if ((!protocol || *protocol == hosting::kPop3) && line.starts_with("pop3_")) {
+      print_line(line);
     }
   }
   return {};

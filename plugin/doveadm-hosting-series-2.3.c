@@ -1,6 +1,7 @@
 /* Global settings for `doveadm hosting` in Dovecot 2.3: those of the plugin block. */
 #include "lib.h"
 #include "array.h"
+#include "auth-master.h"
 #include "doveadm.h"
 #include "doveadm-hosting.h"
 #include "doveadm-hosting-mail.h"
@@ -45,4 +46,19 @@ void doveadm_hosting_mail_init(struct hosting_mail_cmd* cmd) {
   cmd->ctx.v.init = init_mail;
   cmd->ctx.getopt_args = "nT:i:s:a";
   cmd->ctx.v.parse_arg = accept_option;
+}
+
+int doveadm_hosting_fields(const char* user, bool passdb, struct pool* pool,
+                           const char* const** fields_r) {
+  struct auth_user_info info;
+  struct auth_master_connection* conn = auth_master_init(doveadm_settings->auth_socket_path, 0);
+  const char* name;
+  int ret;
+
+  i_zero(&info);
+  info.service = "doveadm";
+  ret = passdb ? auth_master_pass_lookup(conn, user, &info, pool, fields_r)
+               : auth_master_user_lookup(conn, user, &info, pool, &name, fields_r);
+  auth_master_deinit(&conn);
+  return ret;
 }

@@ -2,6 +2,7 @@
 #include "lib.h"
 #include "master-service.h"
 #include "settings.h"
+#include "auth-master.h"
 #include "doveadm.h"
 #include "doveadm-hosting.h"
 #include "doveadm-hosting-mail.h"
@@ -46,4 +47,19 @@ static void init_mail(struct doveadm_mail_cmd_context* ctx) {
 
 void doveadm_hosting_mail_init(struct hosting_mail_cmd* cmd) {
   cmd->ctx.v.init = init_mail;
+}
+
+int doveadm_hosting_fields(const char* user, bool passdb, struct pool* pool,
+                           const char* const** fields_r) {
+  struct auth_user_info info;
+  struct auth_master_connection* conn = auth_master_init(doveadm_settings->auth_socket_path, 0);
+  const char* name;
+  int ret;
+
+  i_zero(&info);
+  info.protocol = "doveadm";
+  ret = passdb ? auth_master_pass_lookup(conn, user, &info, pool, fields_r)
+               : auth_master_user_lookup(conn, user, &info, pool, &name, fields_r);
+  auth_master_deinit(&conn);
+  return ret;
 }

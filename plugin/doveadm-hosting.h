@@ -4,8 +4,11 @@
 #ifndef DOVEADM_HOSTING_H
 #define DOVEADM_HOSTING_H
 
+#include <stdbool.h>
+
 struct doveadm_cmd_context;
 struct module;
+struct pool;
 
 /* doveadm-hosting-policy.cc */
 void cmd_hosting_config_check(struct doveadm_cmd_context* cctx);
@@ -30,6 +33,10 @@ void cmd_hosting_invoice(struct doveadm_cmd_context* cctx);
 /* doveadm-hosting-series-*.c: global settings, in the data stack. */
 const char* doveadm_hosting_socket(void);
 const char* doveadm_hosting_policy_file(void);
+/* Fields ("name=value") that the userdb or the passdb gives for a user. Returns 1; 0: it does not
+   know the user; -1: auth does not answer, or the passdb cannot tell. */
+int doveadm_hosting_fields(const char* user, bool passdb, struct pool* pool,
+                           const char* const** fields_r);
 
 /* The rest of the module is hidden. */
 #pragma GCC visibility push(default)

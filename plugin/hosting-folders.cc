@@ -8,6 +8,7 @@
 #include "plugin/hosting-guard.h"
 #include "plugin/hosting-pop3.h"
 #include "plugin/hosting-removals.h"
+#include "quota/notice.h"
 
 extern "C" {
 #include "mail-search-build.h"
@@ -295,7 +296,8 @@ void hosting_redirect_delivery(struct mailbox* box) {
   box->inbox_user = box->inbox_any = true;
 }
 
-std::string hosting_folders_text(hosting_user& user, const std::string& expiry_folder) {
+std::string hosting_folders_text(hosting_user& user, const hosting::Pop3Rules& rules) {
+  const std::string expiry_folder = rules.retention ? rules.retention->expiry_folder : "";
   std::vector<folder> folders;
   std::string error, text;
   if (list_folders(user, expiry_folder, &folders, &error) < 0) {
@@ -309,10 +311,9 @@ std::string hosting_folders_text(hosting_user& user, const std::string& expiry_f
     }
     mailbox_free(&box);
   }
-  return text.empty() ? ""
-                      : "Mail in these folders is not seen by POP3; ask for it to be put into your "
-                        "inbox: " +
-                            text;
+  const std::string_view sentence =
+      rules.folders.empty() ? hosting::kFoldersText : std::string_view(rules.folders);
+  return text.empty() ? "" : hosting::FillTemplate(sentence, {{"list", text}});
 }
 
 int hosting_folders_list(struct mail_user* user, hosting_folder_row_t* row, void* context,

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "plugin/hosting-user.h"
+#include "quota/pop3_rules.h"
 
 // Moves messages of an open mailbox to another one, which is made when missing, in batches; within
 // a batch they are there before they go here. Flags, dates and GUIDs stay. once: a message of which
@@ -18,4 +19,4 @@ int hosting_move_messages(hosting_user& user, struct mailbox* from, const char* 
 void hosting_redirect_delivery(struct mailbox* box);
 
 // For the notice: a paragraph about mail in other mailboxes than INBOX; "" when there is none.
-std::string hosting_folders_text(hosting_user& user, const std::string& expiry_folder);
+std::string hosting_folders_text(hosting_user& user, const hosting::Pop3Rules& rules);

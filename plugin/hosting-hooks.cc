@@ -7,6 +7,7 @@
 #include "plugin/hosting-deliver.h"
 #include "plugin/hosting-guard.h"
 #include "plugin/hosting-pop3.h"
+#include "plugin/hosting-session.h"
 #include "plugin/hosting-settings.h"
 
 extern "C" {
@@ -171,6 +172,7 @@ hosting_user* hosting_user_of_box(struct mailbox* box) {
 }
 
 void hosting_mail_user_created(struct mail_user* user) {
+  hosting_session_watch(user);
   struct quota* quota = quota_get_mail_user_quota(user);
   if (quota == nullptr || hosting_root_of(*quota) == nullptr) {
     e_debug(user->event, "hosting: no quota root of its own - plugin disabled");

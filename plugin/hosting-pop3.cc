@@ -93,8 +93,12 @@ void warn(hosting_user& user, unsigned int deleted) {
   }
   const hosting::TemplateValues values = {{"user", user.user->username},
                                           {"count", std::to_string(deleted)}};
-  if (hosting_notice_deliver(user, hosting::FillTemplate(hosting::kPop3RemovesSubject, values),
-                             hosting::FillTemplate(hosting::kPop3RemovesText, values)) == 0) {
+  const hosting::Pop3Rules& rules = user.pop3->rules;
+  const auto text = [&](const std::string& own, std::string_view usual) {
+    return hosting::FillTemplate(own.empty() ? usual : std::string_view(own), values);
+  };
+  if (hosting_notice_deliver(user, text(rules.removal_subject, hosting::kPop3RemovesSubject),
+                             text(rules.removal_text, hosting::kPop3RemovesText)) == 0) {
     state.warned = now;
     const hosting::Status status = hosting::WritePop3State(path, state);
     if (!status.ok()) {

@@ -195,12 +195,9 @@ bool was_noticed(sweep& s, struct mailbox* box, uint64_t count, const candidate&
   gmtime_r(&begin, &parts);
   (void)strftime(date, sizeof date, "%Y-%m-%d", &parts);
   const hosting::TemplateValues values = {
-      {"user", s.user.user->username},
-      {"package", s.user.connection->client().package()},
-      {"days", std::to_string(retention.days)},
-      {"date", date},
-      {"count", std::to_string(count)},
-      {"folders", hosting_folders_text(s.user, retention.expiry_folder)},
+      {"user", s.user.user->username},          {"package", s.user.connection->client().package()},
+      {"days", std::to_string(retention.days)}, {"date", date},
+      {"count", std::to_string(count)},         {"folders", hosting_folders_text(s.user, s.rules)},
   };
   const auto text = [&](const std::string& own, std::string_view usual) {
     return hosting::FillTemplate(own.empty() ? usual : std::string_view(own), values);

@@ -77,6 +77,7 @@ int hosting_series_settings(struct mail_user* user, hosting_settings_values* val
                             const char** error_r) {
   values_r->socket = setting(user, "hosting_socket", HOSTING_DEFAULT_SOCKET);
   values_r->spool = setting(user, "hosting_spool", HOSTING_DEFAULT_SPOOL);
+  values_r->login_table = setting(user, "hosting_login_table", HOSTING_DEFAULT_LOGIN_TABLE);
   if (const char* value = mail_user_plugin_getenv(user, "hosting_timeout"); value != nullptr) {
     const char* error = nullptr;
     if (settings_get_time_msecs(value, &values_r->timeout_ms, &error) < 0) {

@@ -104,6 +104,7 @@ int hosting_series_settings(struct mail_user* user, hosting_settings_values* val
                             const char** error_r) {
   values_r->socket = HOSTING_DEFAULT_SOCKET;
   values_r->spool = HOSTING_DEFAULT_SPOOL;
+  values_r->login_table = HOSTING_DEFAULT_LOGIN_TABLE;
   const struct hosting_settings* set = nullptr;
   const char* error = nullptr;
   if ((settings_get)(user->event, &hosting_setting_parser_info,
@@ -111,6 +112,7 @@ int hosting_series_settings(struct mail_user* user, hosting_settings_values* val
                      reinterpret_cast<const void**>(&set), &error) == 0) {
     values_r->socket = set->hosting_socket;
     values_r->spool = set->hosting_spool;
+    values_r->login_table = set->hosting_login_table;
     values_r->account = set->hosting_account;
     values_r->package = set->hosting_package;
     values_r->timeout_ms = set->hosting_timeout;

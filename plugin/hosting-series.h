@@ -14,7 +14,7 @@
 struct hosting_user;
 
 struct hosting_settings_values {
-  std::string socket, spool;
+  std::string socket, spool, login_table;
   std::string account, package;                          // userdb fields (or settings); "": none
   std::optional<uint64_t> extra_space, mailbox_limit;    // userdb fields, bytes
   unsigned int timeout_ms = HOSTING_DEFAULT_TIMEOUT_MS;  // of a call to hosting-usage

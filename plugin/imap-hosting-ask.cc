@@ -1,5 +1,7 @@
 #include "plugin/imap-hosting.h"
 
+#include <optional>
+
 #include "quota/usage_admin.h"
 #include "quota/usage_client.h"
 
@@ -9,7 +11,7 @@ namespace wire = hosting::wire;
 
 wire::Verdict last;  // answer
 
-wire::Verdict ask(const imap_hosting_question& question) {
+std::optional<wire::Verdict> ask(const imap_hosting_question& question) {
   wire::Login login;
   login.set_user(question.user);
   login.set_account(question.account);
@@ -22,10 +24,10 @@ wire::Verdict ask(const imap_hosting_question& question) {
   login.set_quiet(question.quiet);
   auto service = hosting::UsageAdmin::Connect(question.socket);
   if (!service.ok()) {
-    return {};
+    return std::nullopt;
   }
   auto verdict = (*service)->CheckLogin(login, hosting::kCallLimit);
-  return verdict.ok() ? *verdict : wire::Verdict();
+  return verdict.ok() ? std::optional(std::move(*verdict)) : std::nullopt;
 }
 
 }  // namespace
@@ -35,9 +37,13 @@ enum imap_hosting_verdict imap_hosting_ask(const struct imap_hosting_question* q
                                            const char** text_r, const char** rule_r) {
   *text_r = *rule_r = "";
   try {
-    last = ask(*question);
+    auto verdict = ask(*question);
+    if (!verdict) {
+      return IMAP_HOSTING_UNKNOWN;
+    }
+    last = std::move(*verdict);
   } catch (const std::exception&) {
-    return IMAP_HOSTING_ALLOW;
+    return IMAP_HOSTING_UNKNOWN;
   }
   *text_r = last.text().c_str();
   *rule_r = last.rule().c_str();

@@ -20,7 +20,7 @@ struct imap_hosting_client {
   struct client* client;
   struct timeout* to;
   const char* table; /* what hosting-usage writes when the policy changes */
-  struct stat seen;  /* of it, at the last question */
+  struct stat seen;  /* of it, at the last answer */
   bool asked;
 };
 
@@ -67,29 +67,32 @@ static enum imap_hosting_verdict ask(struct imap_hosting_client* hclient, bool q
   return imap_hosting_ask(&question, text_r, rule_r);
 }
 
-static bool table_changed(struct imap_hosting_client* hclient) {
-  struct stat st;
-
-  if (stat(hclient->table, &st) < 0)
+static bool table_changed(const struct imap_hosting_client* hclient, struct stat* st_r) {
+  if (stat(hclient->table, st_r) < 0) {
+    *st_r = hclient->seen;
     return FALSE;
-  if (st.st_ino == hclient->seen.st_ino && st.st_ctime == hclient->seen.st_ctime &&
-      ST_CTIME_NSEC(st) == ST_CTIME_NSEC(hclient->seen))
-    return FALSE;
-  hclient->seen = st;
-  return TRUE;
+  }
+  return st_r->st_ino != hclient->seen.st_ino || st_r->st_ctime != hclient->seen.st_ctime ||
+         ST_CTIME_NSEC(*st_r) != ST_CTIME_NSEC(hclient->seen);
 }
 
 static void check(struct imap_hosting_client* hclient) {
   struct client* client = hclient->client;
   const char *text, *rule;
-  const bool first = !hclient->asked;
+  enum imap_hosting_verdict verdict;
+  struct stat st;
 
   if (client->disconnected || client->output_cmd_lock != NULL)
     return; /* not into the middle of an answer: at the next turn */
-  if (!table_changed(hclient) && !first)
+  if (!table_changed(hclient, &st) && hclient->asked)
     return;
-  hclient->asked = TRUE;
-  switch (ask(hclient, client->user->session_restored, &text, &rule)) {
+  verdict = ask(hclient, client->user->session_restored, &text, &rule);
+  if (verdict != IMAP_HOSTING_UNKNOWN) {
+    hclient->seen = st;
+    hclient->asked = TRUE;
+  }
+  switch (verdict) {
+    case IMAP_HOSTING_UNKNOWN: /* at the next turn, again */
     case IMAP_HOSTING_ALLOW:
       break;
     case IMAP_HOSTING_WARN:
@@ -136,7 +139,6 @@ static void imap_hosting_client_created(struct client** clientp) {
   client->v.destroy = imap_hosting_destroy;
   hclient->table = p_strdup(client->pool, imap_hosting_setting(client->user, "hosting_login_table",
                                                                HOSTING_DEFAULT_LOGIN_TABLE));
-  (void)table_changed(hclient);
   MODULE_CONTEXT_SET(client, imap_hosting_module, hclient);
   /* After the answer to the login; and a client must not be ended in here. */
   hclient->to = timeout_add_short(0, imap_hosting_timeout, hclient);

@@ -27,13 +27,17 @@ struct imap_hosting_question {
   bool master_user, exempt, quiet;
 };
 
-enum imap_hosting_verdict { IMAP_HOSTING_ALLOW, IMAP_HOSTING_WARN, IMAP_HOSTING_DENY };
+enum imap_hosting_verdict {
+  IMAP_HOSTING_UNKNOWN, /* the service does not answer, within 50 ms */
+  IMAP_HOSTING_ALLOW,
+  IMAP_HOSTING_WARN,
+  IMAP_HOSTING_DENY
+};
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* *text_r, *rule_r: until the next call; *text_r is "" when there is nothing to tell. Returns ALLOW
-   when the service does not answer, within 50 ms. */
+/* *text_r, *rule_r: until the next call; *text_r is "" when there is nothing to tell. */
 enum imap_hosting_verdict imap_hosting_ask(const struct imap_hosting_question* question,
                                            const char** text_r, const char** rule_r);
 #ifdef __cplusplus

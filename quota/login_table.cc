@@ -51,13 +51,21 @@ Account ForLogins(const Account& account) {
   return only;
 }
 
+ProtocolOptions ForLogins(const ProtocolOptions& options) {
+  ProtocolOptions only = options;
+  for (ProtocolTexts& texts : only.texts) {
+    texts.notices = {};
+  }
+  return only;
+}
+
 std::string RuleKey(std::string_view account, std::string_view user) {
   return "r" + std::string(account) + '\0' + std::string(user);
 }
 
 std::map<std::string, std::string> Entries(const Policy& policy) {
   std::map<std::string, std::string> entries;
-  entries["o"] = EncodePolicyPart(policy.protocols);
+  entries["o"] = EncodePolicyPart(ForLogins(policy.protocols));
   for (const Package& package : policy.packages) {
     entries["p" + package.name] = EncodePolicyPart(ForLogins(package));
   }

@@ -92,6 +92,8 @@ const std::string_view kRetentionText =
     "Mail that your mail program has fetched is not affected on your computer.\n"
     "Fetch what you want to keep before that day.\n"
     "{folders}";
+const std::string_view kFoldersText =
+    "Mail in these folders is not seen by POP3; ask for it to be put into your inbox: {list}";
 const std::string_view kPop3RemovesSubject = "A POP3 program deletes your mail from the server";
 const std::string_view kPop3RemovesText =
     "A mail program has fetched mail of {user} by POP3 and deleted {count} messages\n"

@@ -34,6 +34,8 @@ std::string MessageOf(const Notice& notice);
 // Templates where the policy gives none. Values: {user}, {package}, {days}, {date}, {count},
 // {folders}.
 extern const std::string_view kRetentionSubject, kRetentionText;
-extern const std::string_view kPop3RemovesSubject, kPop3RemovesText;
+extern const std::string_view kPop3RemovesSubject, kPop3RemovesText;  // {user}, {count}
+// What {folders} becomes where there are any. Value: {list}.
+extern const std::string_view kFoldersText;
 
 }  // namespace hosting

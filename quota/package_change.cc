@@ -1,5 +1,6 @@
 #include "quota/package_change.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "quota/pop3_rules.h"
@@ -10,18 +11,6 @@ namespace {
 
 std::string LimitText(uint64_t limit) {
   return limit == 0 ? "none" : FormatSize(limit);
-}
-
-std::string RetentionText(const Pop3Rules& rules) {
-  if (!rules.retention) {
-    return "none";
-  }
-  return std::to_string(rules.retention->days) + " days after " +
-         (rules.retention->from_retrieval ? "retrieval" : "delivery");
-}
-
-const char* DeleText(DeleMeans means) {
-  return means == DeleMeans::kHide ? "hide" : means == DeleMeans::kDefer ? "defer" : "delete";
 }
 
 std::string FitNote(uint64_t stored, uint64_t limit, const char* what) {
@@ -62,12 +51,12 @@ class Comparison {
 
   void Pop3() {
     const Pop3Rules was = Pop3RulesOf(before_), is = Pop3RulesOf(after_);
-    Add("retention", RetentionText(was), RetentionText(is),
+    Add("retention", RetentionText(was.retention), RetentionText(is.retention),
         is.retention && is.retention->notice_days != 0
             ? "a notice goes out " + std::to_string(is.retention->notice_days) +
                   " days before the first deletion"
             : "");
-    Add("DELE", DeleText(was.dele.means), DeleText(is.dele.means), "");
+    Add("DELE", DeleText(was.dele), DeleText(is.dele), "");
     if (was.imap && !is.imap) {
       Add("folders", "IMAP", "not seen by POP3",
           "doveadm hosting folders " + user_ + "; into INBOX: doveadm hosting merge-folders " +
@@ -100,20 +89,34 @@ std::vector<PackageChange> PackageChanges(const PolicyIndex& before, const Polic
                                           const std::string& account, uint64_t stored,
                                           const std::vector<StoredMail>& mail) {
   std::vector<PackageChange> changes;
-  UserdbFields fields;
-  fields.account = account;
-  const auto compare = [&](const std::string& user) {
+  const auto compare = [&](const std::string& user, UserdbFields fields) {
+    if (fields.account.empty()) {
+      fields.account = account;
+    }
     return std::pair{before.EffectiveOf(user, fields), after.EffectiveOf(user, fields)};
   };
-  if (const auto [was, is] = compare(""); was && is) {
+  if (const auto [was, is] = compare("", {}); was && is) {
     Comparison(changes, "", *was, *is).Account(stored);
   }
   for (const StoredMail& each : mail) {
-    if (const auto [was, is] = compare(each.user); was && is) {
-      Comparison(changes, each.user, *was, *is).Mailbox(each.bytes);
+    const auto [was, is] = compare(each.user, each.fields);
+    if (!was || !is) {
+      continue;
     }
+    if (!each.fields.package.empty()) {
+      changes.push_back({each.user, "package", was->package->name, is->package->name,
+                         "from the field hosting_package of " + each.source +
+                             ": the policy file does not change it"});
+    }
+    Comparison(changes, each.user, *was, *is).Mailbox(each.bytes);
   }
   return changes;
+}
+
+bool ComesFromFields(const std::vector<StoredMail>& mail) {
+  return !mail.empty() && std::all_of(mail.begin(), mail.end(), [](const StoredMail& each) {
+    return !each.fields.package.empty();
+  });
 }
 
 }  // namespace hosting

@@ -14,6 +14,8 @@ namespace hosting {
 struct StoredMail {
   std::string user;
   uint64_t bytes = 0;
+  UserdbFields fields = {};  // as the userdb or the passdb gives them now
+  std::string source = {};   // of fields.package: "userdb", "passdb"
 };
 
 struct PackageChange {
@@ -23,10 +25,11 @@ struct PackageChange {
   std::string note;  // what follows from it
 };
 
-// stored: all bytes that count in the account; mail: its mailboxes. fields: as a user's userdb
-// gives them is not known here, so that what they override is not in the answer.
+// stored: all bytes that count in the account; mail: its mailboxes.
 std::vector<PackageChange> PackageChanges(const PolicyIndex& before, const PolicyIndex& after,
                                           const std::string& account, uint64_t stored,
                                           const std::vector<StoredMail>& mail);
+// Whether the package of every mailbox comes from a field, so that the policy file has no say.
+bool ComesFromFields(const std::vector<StoredMail>& mail);
 
 }  // namespace hosting

@@ -52,6 +52,9 @@ enum Key : uint8_t {
   kKeyWarnDays,
   kKeyWarnWeeklyPercent,
   kKeyWarnOverage,
+  kKeyPop3Retention,
+  kKeyPop3Dele,
+  kKeyPop3IntoInbox,
   kKeys
 };
 using KeyLines = std::array<Line, kKeys>;
@@ -178,10 +181,19 @@ struct ServiceOptions {
   friend bool operator==(const ServiceOptions&, const ServiceOptions&) = default;
 };
 
+// Texts of mail to users (notice.h), with values in braces; empty: built in.
+struct NoticeTexts {
+  std::string retention_subject, retention_text;  // before the first deletion by retention
+  std::string removal_subject, removal_text;      // POP3 has removed mail that IMAP sees
+  std::string folders;                            // in the first one: what POP3 does not see
+  friend bool operator==(const NoticeTexts&, const NoticeTexts&) = default;
+};
+
 // Texts to users in one language, with values in braces (protocol_text.h); empty: built in.
 struct ProtocolTexts {
   std::string language;
   std::string deny, warn;
+  NoticeTexts notices = {};
   friend bool operator==(const ProtocolTexts&, const ProtocolTexts&) = default;
 };
 
@@ -295,8 +307,9 @@ const char* NameOf(Access value);     // allow, warn, deny
 const char* NameOf(Basis value);      // peak, average, end
 const char* NameOf(Rounding value);   // up, nearest, down
 
-// For people, one value a line, with what decides: "limit: 11G: package gold (line 2), with
+// For people, one value a line, with what decides: "limit: 11G: package gold (hosting.toml:2), with
 // extra_space 1G: userdb field hosting_extra_space". `doveadm hosting account show` prints these.
-std::vector<std::string> Explain(const Effective& effective);
+// file: the policy's, for the places; "": "line 2".
+std::vector<std::string> Explain(const Effective& effective, std::string_view file = {});
 
 }  // namespace hosting

@@ -16,7 +16,6 @@ using Node = TomlNode;
 
 constexpr uint32_t kMinWebInterval = 60;   // seconds
 constexpr uint32_t kMaxRetention = 36500;  // days
-constexpr size_t kMaxNotice = 8000;        // bytes of a notice's text
 constexpr uint32_t kMaxConnections = 100000;
 constexpr int64_t kMaxWarnDays = 365;
 constexpr int64_t kMaxWeeklyPercent = 10000;
@@ -110,6 +109,7 @@ void ReadRetention(Reader& r, const Node& n, Package& package) {
     return;
   }
   package.pop3_retention.emplace();
+  package.lines[kKeyPop3Retention] = n.line;
   r.Fields<Retention>(n, kRetentionFields, *package.pop3_retention);
   if (ChildOf(n, "days") == nullptr) {
     r.Tell(n, "expected the key days in pop3_retention");
@@ -127,6 +127,7 @@ constexpr PolicyField<Pop3Dele> kDeleFields[] = {
 
 void ReadDele(Reader& r, const Node& n, Package& package) {
   if (r.Table(n)) {
+    package.lines[kKeyPop3Dele] = n.line;
     r.Fields<Pop3Dele>(n, kDeleFields, package.pop3_dele);
   }
 }
@@ -162,7 +163,10 @@ constexpr PolicyField<Package> kPackageFields[] = {
     {"pop3_retention", ReadRetention},
     {"pop3_dele", ReadDele},
     {"pop3_into_inbox",
-     [](Reader& r, const Node& n, Package& p) { r.Boolean(n, &p.pop3_into_inbox); }},
+     [](Reader& r, const Node& n, Package& p) {
+       r.Boolean(n, &p.pop3_into_inbox);
+       p.lines[kKeyPop3IntoInbox] = n.line;
+     }},
     {"warn_percent",
      [](Reader& r, const Node& n, Package& p) {
        r.Percents(n, &p.warn_percent);

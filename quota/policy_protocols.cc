@@ -118,6 +118,24 @@ constexpr PolicyField<ProtocolTexts> kTextFields[] = {
      [](Reader& r, const Node& n, ProtocolTexts& texts) { ReadTemplate(r, n, texts.deny); }},
     {"warn",
      [](Reader& r, const Node& n, ProtocolTexts& texts) { ReadTemplate(r, n, texts.warn); }},
+    {"retention_subject",
+     [](Reader& r, const Node& n, ProtocolTexts& texts) {
+       r.Text(n, "a line of text", &texts.notices.retention_subject);
+     }},
+    {"retention_text",
+     [](Reader& r, const Node& n, ProtocolTexts& texts) {
+       r.Lines(n, kMaxNotice, &texts.notices.retention_text);
+     }},
+    {"removal_subject",
+     [](Reader& r, const Node& n, ProtocolTexts& texts) {
+       r.Text(n, "a line of text", &texts.notices.removal_subject);
+     }},
+    {"removal_text",
+     [](Reader& r, const Node& n, ProtocolTexts& texts) {
+       r.Lines(n, kMaxNotice, &texts.notices.removal_text);
+     }},
+    {"folders", [](Reader& r, const Node& n,
+                   ProtocolTexts& texts) { r.Lines(n, kMaxNotice, &texts.notices.folders); }},
 };
 
 void ReadTexts(Reader& r, const Node& n, ProtocolOptions& options) {

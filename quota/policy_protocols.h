@@ -9,6 +9,8 @@
 
 namespace hosting {
 
+constexpr size_t kMaxNotice = 8000;  // bytes of a notice's text
+
 // "deny", or { access = "deny", from = "2027-01-31" }.
 void ReadAccess(PolicyReader& reader, const TomlNode& node, AccessRule& rule);
 bool IsLanguage(std::string_view text);

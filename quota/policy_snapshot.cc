@@ -115,6 +115,11 @@ void Encode(const ProtocolOptions& from, snapshot::Protocols* to) {
     one->set_language(texts.language);
     one->set_deny(texts.deny);
     one->set_warn(texts.warn);
+    one->set_retention_subject(texts.notices.retention_subject);
+    one->set_retention_text(texts.notices.retention_text);
+    one->set_removal_subject(texts.notices.removal_subject);
+    one->set_removal_text(texts.notices.removal_text);
+    one->set_folders(texts.notices.folders);
   }
 }
 
@@ -299,8 +304,13 @@ bool Decode(snapshot::Protocols& from, ProtocolOptions* to) {
   to->upgrade_url = std::move(*from.mutable_upgrade_url());
   to->language = std::move(*from.mutable_language());
   for (snapshot::Texts& texts : *from.mutable_texts()) {
-    to->texts.push_back({std::move(*texts.mutable_language()), std::move(*texts.mutable_deny()),
-                         std::move(*texts.mutable_warn())});
+    to->texts.push_back(
+        {std::move(*texts.mutable_language()),
+         std::move(*texts.mutable_deny()),
+         std::move(*texts.mutable_warn()),
+         {std::move(*texts.mutable_retention_subject()), std::move(*texts.mutable_retention_text()),
+          std::move(*texts.mutable_removal_subject()), std::move(*texts.mutable_removal_text()),
+          std::move(*texts.mutable_folders())}});
   }
   return true;
 }

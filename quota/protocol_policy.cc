@@ -1,6 +1,8 @@
 #include "quota/protocol_policy.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "quota/policy_protocols.h"
 #include "quota/protocol_text.h"
@@ -32,24 +34,22 @@ Access Before(Access access) {
   return access == Access::kDeny ? Access::kWarn : Access::kAllow;
 }
 
-void Exempt(const ProtocolOptions& options, const Login& login, LoginDecision& decision) {
-  const auto exempt = [&](Exemption exemption, Line line) {
-    decision.exemption = exemption;
-    decision.exemption_line = line;
-    decision.access = Access::kAllow;
-  };
+// Why a login is exempt, and the line of the file that says so.
+std::pair<Exemption, Line> FindExemption(const ProtocolOptions& options, const Login& login) {
   const auto& ports = options.exempt_ports;
   const auto& networks = options.exempt_networks;
   if (login.master_user && options.exempt_master_users) {
-    exempt(Exemption::kMasterUser, options.exempt_master_users_line);
-  } else if (login.port != 0 && std::find(ports.begin(), ports.end(), login.port) != ports.end()) {
-    exempt(Exemption::kPort, options.exempt_ports_line);
-  } else if (login.entry_hop &&
-             std::any_of(networks.begin(), networks.end(), [&](const Network& network) {
-               return network.Contains(*login.entry_hop);
-             })) {
-    exempt(Exemption::kNetwork, options.exempt_networks_line);
+    return {Exemption::kMasterUser, options.exempt_master_users_line};
   }
+  if (login.port != 0 && std::find(ports.begin(), ports.end(), login.port) != ports.end()) {
+    return {Exemption::kPort, options.exempt_ports_line};
+  }
+  if (login.entry_hop && std::any_of(networks.begin(), networks.end(), [&](const Network& network) {
+        return network.Contains(*login.entry_hop);
+      })) {
+    return {Exemption::kNetwork, options.exempt_networks_line};
+  }
+  return {Exemption::kNone, 0};
 }
 
 const ProtocolTexts* TextsOf(const ProtocolOptions& options, const std::string& language) {
@@ -150,6 +150,10 @@ const char* TitleOf(Protocol protocol) {
   return kTitles[protocol];
 }
 
+bool IsExempt(const ProtocolOptions& options, const Login& login) {
+  return FindExemption(options, login).first != Exemption::kNone;
+}
+
 LoginDecision DecideLogin(const ProtocolOptions& options, const Effective& effective,
                           const Login& login) {
   LoginDecision decision;
@@ -165,7 +169,10 @@ LoginDecision DecideLogin(const ProtocolOptions& options, const Effective& effec
     decision.access = Before(decision.rule);
   }
   if (decision.access != Access::kAllow) {
-    Exempt(options, login, decision);
+    std::tie(decision.exemption, decision.exemption_line) = FindExemption(options, login);
+    if (decision.exemption != Exemption::kNone) {
+      decision.access = Access::kAllow;
+    }
   }
   if (decision.access != Access::kAllow) {
     decision.text = TextOf(options, effective, login, decision);

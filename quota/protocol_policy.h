@@ -48,6 +48,9 @@ struct LoginDecision {
 LoginDecision DecideLogin(const ProtocolOptions& options, const Effective& effective,
                           const Login& login);
 
+// Whether no rule would refuse this login, whatever it says.
+bool IsExempt(const ProtocolOptions& options, const Login& login);
+
 // For people: what happens and who decides, such as "deny: package pop-s (hosting.toml:4)". file:
 // the policy's.
 std::string ExplainLogin(const LoginDecision& decision, const Effective& effective,

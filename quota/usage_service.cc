@@ -317,7 +317,7 @@ Result<wire::Welcome> UsageService::MakeWelcome(const Session& session,
   welcome.set_message_limit(effective->message_limit);
   welcome.set_web_stale_after(2 * static_cast<uint64_t>(effective->package->web_interval));
   welcome.set_grace(effective->grace);
-  Fill(Pop3RulesOf(*effective), welcome.mutable_pop3());
+  Fill(Pop3RulesOf(*effective, policy().protocols), welcome.mutable_pop3());
   const auto row = ledger_.Get({effective->account_name, SourceKind::kMail, session.user});
   if (row.ok()) {
     welcome.mutable_mailbox()->set_bytes(row->bytes);

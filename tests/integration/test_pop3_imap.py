@@ -26,6 +26,15 @@ limit = "60k"
 imap = "deny"
 pop3_into_inbox = true
 """
+POLICY += """
+[protocols.text.af]
+removal_subject = "POP3 verwyder pos"
+removal_text = "{count} van {user}\\n"
+[account."af.test"]
+package = "delete"
+language = "af"
+domains = ["af.test"]
+"""
 NAMES = ["delete", "hide", "defer", "pop", "one"]
 POLICY += "".join('[account."%s.test"]\npackage = "%s"\ndomains = ["%s.test"]\n' % (name, name, name) for name in NAMES)
 
@@ -71,6 +80,14 @@ def test_delete_and_warn_once(site):
     assert subjects(site, user) == ["two", "three", "A POP3 program deletes your mail from the server"]
     dele(site, user, 1)
     assert subjects(site, user) == ["three", "A POP3 program deletes your mail from the server"]
+
+
+def test_warning_in_the_language_of_the_account(site):
+    user = "u@af.test"
+    deliver(site, user, "one", "two")
+    dele(site, user, 1)
+    assert subjects(site, user) == ["two", "POP3 verwyder pos"]
+    assert "1 van u@af.test" in site.doveadm("fetch", "-u", user, "text", "mailbox", "INBOX", "header", "auto-submitted", "auto-generated").text
 
 
 def test_hide(site):

@@ -7,6 +7,54 @@ from support.protocols import DENIED, POLICY, imap_login, logins, pop3_login
 FULL_DENIED = "IMAP is not included in your package full."
 
 
+FIELDS = """
+[account.by-passdb]
+package = "full"
+users = ["eve@fields.example"]
+[account.by-userdb]
+package = "full"
+users = ["fay@fields.example"]
+[account.mixed]
+package = "full"
+users = ["gil@fields.example", "hal@fields.example"]
+"""
+
+
+def test_set_package_where_a_field_names_the_package(site_with_fields):
+    """Changing the file would have no effect: refused, with the field's name; told for each mailbox where it is one of several."""
+    site = site_with_fields
+    before = open(site.policy_file, encoding="utf-8").read()
+    site.server.allow_log("comes from the field hosting_package")
+    for account, source, user in (("by-passdb", "passdb", "eve"), ("by-userdb", "userdb", "fay")):
+        for options in ((), ("--dry-run",)):
+            refused = site.doveadm("hosting", "account", "set-package", *options, account, "pop-s", check=False)
+            assert refused.code == 64
+            assert "comes from the field hosting_package of the %s (%s@fields.example: full)" % (source, user) in refused.err
+    rows = {(row["user"], row["what"]): row for row in site.rows("account", "set-package", "--dry-run", "mixed", "pop-s")}
+    assert rows["gil@fields.example", "imap"]["after"] == "deny"
+    assert ("hal@fields.example", "imap") not in rows
+    assert rows["hal@fields.example", "package"]["after"] == "full"
+    assert "field hosting_package of the passdb" in rows["hal@fields.example", "package"]["note"]
+    assert open(site.policy_file, encoding="utf-8").read() == before
+
+
+@pytest.fixture(scope="module")
+def site_with_fields(module_server_factory, tmp_path_factory):
+    path = tmp_path_factory.mktemp("passdb") / "passwd"
+    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+        folder.chmod(0o755)
+    path.write_text("eve@fields.example:{PLAIN}pass::::::hosting_package=full\n"
+                    "fay@fields.example:{PLAIN}pass::::::\n"
+                    "gil@fields.example:{PLAIN}pass::::::\n"
+                    "hal@fields.example:{PLAIN}pass::::::hosting_package=full\n")
+    path.chmod(0o644)
+    return logins(module_server_factory, POLICY + FIELDS, userdb={
+        "fay@fields.example": {"hosting_package": "full"}, "gil@fields.example": {}}, passdbs={
+        "2.3": "passdb {\n  driver = passwd-file\n  args = username_format=%%u %s\n}\n" % path,
+        "2.4": "passdb passwd-file {\n  passwd_file_path = %s\n  auth_username_format = %%{user}\n}\n" % path,
+    })
+
+
 def test_passwd_file_names_the_package(server_factory):
     def prepare_file(path):
         path.write_text(

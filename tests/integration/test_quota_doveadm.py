@@ -92,7 +92,7 @@ def test_accounts(site):
     assert [row["account"] for row in rows] == ["=cmd", "example.com"]
     assert rows[1]["package"] == "gold" and rows[1]["limit"] == "200k" and rows[1]["domains"] == "example.com"
     shown = {row["setting"]: row["value"] for row in site.rows("account", "show", "example.com")}
-    assert shown["limit"].startswith("200k: package gold (line ") and shown["time_zone"] == "UTC"
+    assert shown["limit"].startswith("200k: package gold (%s:" % site.policy_file) and shown["time_zone"] == "UTC"
     shown = {row["setting"]: row["value"] for row in site.rows("account", "show", "--user", "ann@example.com")}
     assert shown["account"] == "example.com"
     answer = site.doveadm("hosting", "account", "show", "nope", check=False)

@@ -99,7 +99,7 @@ class RandomPolicy {
       }
     }
     for (const std::string& language : Texts()) {
-      options.texts.push_back({language, Text(), Text()});
+      options.texts.push_back({language, Text(), Text(), {Text(), Text(), Text(), Text(), Text()}});
     }
     return options;
   }
@@ -199,7 +199,9 @@ TEST(PolicySnapshot, NoFieldIsForgotten) {
   ProtocolOptions protocols;
   [[maybe_unused]] auto& [q1, q2, q3, q4, q5, q6, q7, q8, q9, q10, q11, q12] = protocols;
   ProtocolTexts texts;
-  [[maybe_unused]] auto& [t1, t2, t3] = texts;
+  [[maybe_unused]] auto& [t1, t2, t3, t4] = texts;
+  NoticeTexts notices;
+  [[maybe_unused]] auto& [n1, n2, n3, n4, n5] = notices;
   ServiceOptions service;
   [[maybe_unused]] auto& [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13] = service;
   Package package;

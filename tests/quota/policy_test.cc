@@ -191,10 +191,15 @@ TEST_F(PolicyTest, ExplainsWhatDecides) {
       "warn_days: none: default",
       "warn_weekly_percent: none: default",
       "warn_overage: none: default",
+      "pop3_retention: none: default",
+      "pop3_dele: delete: default",
+      "pop3_into_inbox: false: default",
   };
   EXPECT_EQ(lines, expected);
   EXPECT_EQ(Explain(Of("bob"))[1],
             "limit: 11G: package bill (line 2), with extra_space 1G: account smith (line 42)");
+  EXPECT_EQ(Explain(Of("bob"), "f.toml")[1],
+            "limit: 11G: package bill (f.toml:2), with extra_space 1G: account smith (f.toml:42)");
 }
 
 }  // namespace

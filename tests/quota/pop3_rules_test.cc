@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "quota/notice.h"
 #include "quota/policy_file.h"
 #include "quota/pop3_state.h"
@@ -55,6 +57,74 @@ TEST(Pop3Rules, OfAUser) {
   EXPECT_FALSE(admin.into_inbox);
   EXPECT_TRUE(admin.imap);
   EXPECT_FALSE(RulesOf(parsed.policy, "bob").retention.has_value());
+}
+
+TEST(Pop3Rules, AreExplained) {
+  const ParsedPolicy parsed = ParsePolicy(kPolicy, TestNames());
+  const auto lines_of = [&](const char* user) {
+    auto lines = Explain(*PolicyIndex(parsed.policy).EffectiveOf(user, {}), "f");
+    return std::vector<std::string>(lines.end() - 3, lines.end());
+  };
+  const auto line_of = [](const char* key) {
+    const std::string_view text(kPolicy);
+    const std::string_view before = text.substr(0, text.find(key));
+    return std::to_string(1 + std::count(before.begin(), before.end(), '\n'));
+  };
+  const std::string retention = "package pop (f:" + line_of("pop3_retention") + ")";
+  const std::string into_inbox = "package pop (f:" + line_of("pop3_into_inbox") + ")";
+  const auto ann = lines_of("ann"), admin = lines_of("admin");
+  EXPECT_TRUE(ann[0].starts_with("pop3_retention: 14 days after retrieval")) << ann[0];
+  EXPECT_TRUE(ann[0].ends_with(": " + retention)) << ann[0];
+  EXPECT_EQ(ann[1], "pop3_dele: defer until 5 days after delivery: package pop (f:" +
+                        line_of("pop3_dele") + ")");
+  EXPECT_EQ(ann[2], "pop3_into_inbox: true: " + into_inbox);
+  EXPECT_EQ(admin[0], "pop3_retention: none (the user may use IMAP): " + retention);
+  EXPECT_EQ(admin[2], "pop3_into_inbox: false (the user may use IMAP): " + into_inbox);
+}
+
+// The account's own language, then what the package says, then the language of all.
+TEST(Pop3Rules, TextsByLanguage) {
+  const ParsedPolicy parsed = ParsePolicy(R"([protocols]
+language = "de"
+text.de = { retention_subject = "Alte Mail", removal_text = "weg", folders = "Ordner: {list}" }
+text.af = { retention_subject = "Ou pos", removal_subject = "Pos is weg" }
+[package.own]
+imap = "deny"
+pop3_retention = { days = 14, notice_subject = "own" }
+[package.usual]
+imap = "deny"
+pop3_retention = { days = 14 }
+[account.a]
+package = "own"
+users = ["a"]
+language = "af"
+[account.b]
+package = "own"
+users = ["b"]
+[account.c]
+package = "usual"
+users = ["c"]
+[account.d]
+package = "usual"
+users = ["d"]
+language = "fr"
+)",
+                                          TestNames());
+  ASSERT_TRUE(parsed.problems.empty()) << FormatProblem("f", parsed.problems[0]);
+  const auto rules_of = [&](const char* user) {
+    return Pop3RulesOf(*PolicyIndex(parsed.policy).EffectiveOf(user, {}), parsed.policy.protocols);
+  };
+  EXPECT_EQ(rules_of("a").retention->notice_subject, "Ou pos");
+  EXPECT_EQ(rules_of("a").removal_subject, "Pos is weg");
+  EXPECT_EQ(rules_of("a").removal_text, "weg");
+  EXPECT_EQ(rules_of("b").retention->notice_subject, "own");
+  EXPECT_EQ(rules_of("c").retention->notice_subject, "Alte Mail");
+  EXPECT_EQ(rules_of("d").retention->notice_subject, "Alte Mail");
+  EXPECT_EQ(rules_of("d").folders, "Ordner: {list}");
+  EXPECT_EQ(rules_of("d").removal_subject, "") << "built in";
+  wire::Pop3 message;
+  Fill(rules_of("a"), &message);
+  EXPECT_EQ(Pop3RulesFrom(message), rules_of("a"));
 }
 
 TEST(Pop3Rules, OverTheWire) {
