@@ -1,5 +1,7 @@
 #include "plugin/hosting-folders.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstring>
 #include <functional>
@@ -101,13 +103,27 @@ std::string guid_of(struct mail* mail) {
   return mail_get_special(mail, MAIL_FETCH_GUID, &guid) < 0 ? "" : guid;
 }
 
+// Of a Maildir's message whose file has other names, too: its identity; "": of no other. Maildir
+// copies by hard link; one that is killed then may have lost the copy's GUID, which is in its list
+// of UIDs, but not that.
+std::string file_of(struct mail* mail) {
+  struct istream* input = nullptr;
+  struct stat s {};
+  if (strcmp(mail->box->storage->name, "maildir") != 0 ||
+      mail_get_stream_because(mail, nullptr, nullptr, "merge-folders", &input) < 0 ||
+      i_stream_get_fd(input) < 0 || fstat(i_stream_get_fd(input), &s) < 0 || s.st_nlink < 2) {
+    return "";
+  }
+  return "file " + std::to_string(s.st_dev) + " " + std::to_string(s.st_ino);
+}
+
 // Both mailboxes open.
 class mover {
  public:
   mover(struct mailbox* from, struct mailbox* to, bool once) : from_(from), to_(to), once_(once) {}
 
   int prepare() {
-    return !once_ ? 0 : for_each(to_, [&](struct mail* mail) { known_.insert(guid_of(mail)); });
+    return !once_ ? 0 : for_each(to_, [&](struct mail* mail) { (void)is_new(mail); });
   }
 
   // Returns how many went, or -1 with *error_r.
@@ -151,7 +167,7 @@ class mover {
  private:
   int move(struct mailbox_transaction_context* target, struct mail* mail) {
     const std::string guid = guid_of(mail);
-    if (once_ && !guid.empty() && !known_.insert(guid).second) {
+    if (once_ && !is_new(mail)) {
       mail_expunge(mail);
       return 0;
     }
@@ -163,10 +179,19 @@ class mover {
     return mailbox_move(&ctx, mail);
   }
 
+  // Whether neither the message nor its file was seen before.
+  bool is_new(struct mail* mail) {
+    bool is = true;
+    for (const std::string& each : {guid_of(mail), file_of(mail)}) {
+      is = (each.empty() || known_.insert(each).second) && is;
+    }
+    return is;
+  }
+
   struct mailbox* from_;
   struct mailbox* to_;
   const bool once_;
-  std::set<std::string> known_;  // GUIDs
+  std::set<std::string> known_;  // GUIDs, files
 };
 
 int open_target(struct mailbox* box, std::string* error_r) {

@@ -4,6 +4,7 @@ import smtplib
 
 import pytest
 
+from support.exim import PROGRAM, Exim
 from support.peers import Postfix
 from support.protocols import DENIED, AuthClient, Line, Listeners, imap_login, logins, sasl_plain
 
@@ -84,6 +85,20 @@ def test_postfix_tells_the_reason(server_factory):
         assert denied.value.smtp_code == 535 and SMTP_DENIED in denied.value.smtp_error.decode()
         with postfix.smtp() as smtp:
             assert smtp.login("bob@full.example", "pass")[0] == 235
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no Exim")
+def test_exim_refuses(server_factory):
+    """Exim has an answer of its own for whatever auth refuses; the reason is in Dovecot's log, and in what auth told Exim."""
+    site = logins(server_factory, after="service auth {\n  unix_listener auth-exim {\n    mode = 0666\n  }\n}\n")
+    with Exim(site.server, site.server.base + "/run/auth-exim") as exim:
+        with exim.smtp() as smtp, pytest.raises(smtplib.SMTPAuthenticationError) as denied:
+            smtp.login("ann@pop.example", "pass")
+        print(denied.value.smtp_code, denied.value.smtp_error, exim.log_text())
+        assert denied.value.smtp_code == 535
+        with exim.smtp() as smtp:
+            assert smtp.login("bob@full.example", "pass")[0] == 235
+    site.server.await_log(r"user=<ann@pop.example>, protocol=smtp: login denied \(deny: package pop-s \(policy:\d+\)\)")
 
 
 def test_a_denied_login_is_not_proxied(server_factory):
