@@ -7,6 +7,10 @@
 // Crash rule: UsageServer's.
 //
 //   hosting-usage [--policy FILE] [--state-dir DIR] [--recount-socket PATH] [--policy-owner UID]
+//     [--trial-clock FILE]
+//
+// With --trial-clock the time is that of the system and as many seconds more as FILE says, which is
+// read before each tick, of which there are twenty a second. For trials and tests.
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -38,7 +42,7 @@ extern "C" {
 namespace {
 
 constexpr char kStateFolder[] = "/var/lib/dovecot/hosting";
-constexpr unsigned kTickMs = 1000;
+constexpr unsigned kTickMs = 1000, kTrialTickMs = 50;
 constexpr int kOpenTries = 100;  // of 100 ms: while the process before this one ends
 
 struct Arguments {
@@ -46,13 +50,26 @@ struct Arguments {
   std::string state_folder = kStateFolder;
   std::string recount_socket;
   uint32_t policy_owner = 0;
+  std::string trial_clock;  // empty: none
 };
+
+// Seconds that the trial clock is ahead.
+int64_t ahead = 0;
+
+void read_trial_clock(const std::string& path) {
+  std::ifstream file(path);
+  int64_t seconds = 0;
+  if (file >> seconds) {
+    ahead = seconds;
+  }
+}
 
 struct Program {
   std::unique_ptr<hosting::PolicySource> source;
   std::unique_ptr<hosting::UsageServer> server;
   struct io* io = nullptr;
   struct timeout* tick = nullptr;
+  std::string trial_clock;
 };
 
 Program* program = nullptr;
@@ -86,13 +103,15 @@ Arguments parse_arguments(int argc, char** argv) {
       {"--state-dir", &arguments.state_folder},
       {"--recount-socket", &arguments.recount_socket},
       {"--policy-owner", &owner},
+      {"--trial-clock", &arguments.trial_clock},
   };
   for (int i = 1; i < argc; i += 2) {
     const auto at = known.find(argv[i]);
     if (at == known.end() || i + 1 == argc) {
       i_fatal(
           "hosting-usage [--policy FILE] [--state-dir DIR] [--recount-socket PATH] "
-          "[--policy-owner UID]: \"%s\" is not among these, or lacks its value",
+          "[--policy-owner UID] [--trial-clock FILE]: \"%s\" is not among these, or lacks its "
+          "value",
           argv[i]);
     }
     *at->second = argv[i + 1];
@@ -180,7 +199,12 @@ extern "C" void hosting_usage_poll(Program* running) noexcept {
 }
 
 extern "C" void hosting_usage_tick(Program* running) noexcept {
-  guarded([running] { running->server->Tick(); });
+  guarded([running] {
+    if (!running->trial_clock.empty()) {
+      read_trial_clock(running->trial_clock);
+    }
+    running->server->Tick();
+  });
 }
 
 extern "C" void hosting_usage_connected(struct master_service_connection* conn) noexcept {
@@ -201,7 +225,8 @@ std::unique_ptr<hosting::UsageServer> start(const Arguments& arguments,
     options.state_folder = arguments.state_folder;
     options.recount_socket = arguments.recount_socket;
     options.policy = make_feed(source);
-    options.clock = {[] { return static_cast<int64_t>(time(nullptr)); }, hosting::BootMs};
+    options.clock = {[] { return static_cast<int64_t>(time(nullptr)) + ahead; }, hosting::BootMs};
+    options.clock.passed_ms = [] { return hosting::BootMs() + ahead * 1000; };
     options.boot_id = boot_id();
     options.log = log_line;
     options.adopted_closed = [] { master_service_client_connection_destroyed(master_service); };
@@ -228,10 +253,13 @@ void run(const Arguments& arguments) {
     options.rules.trusted_folder = arguments.policy.substr(0, arguments.policy.rfind('/'));
   }
   running.source = std::make_unique<hosting::PolicySource>(std::move(options));
+  running.trial_clock = arguments.trial_clock;
+  read_trial_clock(arguments.trial_clock);
   running.server = start(arguments, *running.source);
   program = &running;
   running.io = io_add(running.server->fd(), IO_READ, hosting_usage_poll, &running);
-  running.tick = timeout_add(kTickMs, hosting_usage_tick, &running);
+  running.tick = timeout_add(arguments.trial_clock.empty() ? kTickMs : kTrialTickMs,
+                             hosting_usage_tick, &running);
   lib_signals_set_handler(SIGHUP, static_cast<enum libsig_flags>(LIBSIG_FLAGS_SAFE),
                           hosting_usage_reload, nullptr);
   master_service_init_finish(master_service);

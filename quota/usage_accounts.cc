@@ -138,6 +138,9 @@ void UsageAccounts::Release(const std::string& account) {
 }
 
 Status UsageAccounts::Refresh(const std::string& account) {
+  if (changed_) {
+    changed_(account);
+  }
   const auto at = pages_.find(account);
   if (at == pages_.end()) {
     return {};

@@ -6,6 +6,7 @@
 // making a page. Crash rule: overrides are values of the ledger; pages are made anew.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,6 +43,10 @@ class UsageAccounts {
   void Release(const std::string& account);
   // After a change of the account's rows or fields.
   Status Refresh(const std::string& account);
+  // Called by each Refresh.
+  void OnChange(std::function<void(const std::string& account)> changed) {
+    changed_ = std::move(changed);
+  }
   [[nodiscard]] size_t pages() const { return pages_.size(); }
 
  private:
@@ -55,6 +60,7 @@ class UsageAccounts {
   Ledger& ledger_;
   std::shared_ptr<const LoadedPolicy> policy_;
   std::map<std::string, Shown> pages_;
+  std::function<void(const std::string&)> changed_;
 };
 
 }  // namespace hosting

@@ -18,15 +18,16 @@ std::string Key(const std::string& account, const std::string& time_zone, int64_
   return Key(account, TimeZone::Of(time_zone).DayOf(now).Month());
 }
 
-}  // namespace
+std::string EverKey(const std::string& account) {
+  return "caused/" + account;
+}
 
-Result<MonthCauses> CausesOf(Ledger& ledger, const std::string& account,
-                             const std::string& time_zone, int64_t now) {
-  MonthCauses sums;
-  const auto value = ledger.GetValue(Key(account, time_zone, now));
+Result<CauseSums> SumsAt(Ledger& ledger, const std::string& key) {
+  CauseSums sums;
+  const auto value = ledger.GetValue(key);
   if (!value.ok()) {
-    return value.status().code() == Code::kNotFound ? Result<MonthCauses>(sums)
-                                                    : Result<MonthCauses>(value.status());
+    return value.status().code() == Code::kNotFound ? Result<CauseSums>(sums)
+                                                    : Result<CauseSums>(value.status());
   }
   ByteReader in(*value);
   for (uint64_t* sum : {&sums.delivered, &sums.saved, &sums.removed_pop3, &sums.removed_imap,
@@ -34,6 +35,28 @@ Result<MonthCauses> CausesOf(Ledger& ledger, const std::string& account,
     *sum = in.Number<uint64_t>();
   }
   return sums;
+}
+
+Status AddTo(Ledger& ledger, const std::string& key, const uint64_t (&more)[6]) {
+  LBOX_ASSIGN_OR_RETURN(const CauseSums sums, SumsAt(ledger, key));
+  ByteWriter out;
+  size_t i = 0;
+  for (const uint64_t sum : {sums.delivered, sums.saved, sums.removed_pop3, sums.removed_imap,
+                             sums.removed_retention, sums.refused}) {
+    out.Number<uint64_t>(sum + more[i++]);
+  }
+  return ledger.PutValue(key, out.bytes());
+}
+
+}  // namespace
+
+Result<CauseSums> CausesEver(Ledger& ledger, const std::string& account) {
+  return SumsAt(ledger, EverKey(account));
+}
+
+Result<CauseSums> CausesOf(Ledger& ledger, const std::string& account, const std::string& time_zone,
+                           int64_t now) {
+  return SumsAt(ledger, Key(account, time_zone, now));
 }
 
 Status AddCauses(Ledger& ledger, const std::string& account, const std::string& time_zone,
@@ -51,14 +74,8 @@ Status AddCauses(Ledger& ledger, const std::string& account, const std::string& 
   if (!any) {
     return {};
   }
-  LBOX_ASSIGN_OR_RETURN(MonthCauses sums, CausesOf(ledger, account, time_zone, now));
-  ByteWriter out;
-  size_t i = 0;
-  for (const uint64_t sum : {sums.delivered, sums.saved, sums.removed_pop3, sums.removed_imap,
-                             sums.removed_retention, sums.refused}) {
-    out.Number<uint64_t>(sum + more[i++]);
-  }
-  return ledger.PutValue(Key(account, time_zone, now), out.bytes());
+  LBOX_RETURN_IF_ERROR(AddTo(ledger, EverKey(account), more));
+  return AddTo(ledger, Key(account, time_zone, now), more);
 }
 
 Status RemoveCauses(Ledger& ledger, const std::string& account, const std::string& month) {

@@ -31,6 +31,8 @@ class UsageMail {
     std::function<int64_t()> now;      // Unix seconds
     std::function<int64_t()> boot_ms;  // ms, never set back
     int64_t return_seconds = kReturnSeconds;
+    // ms by which `now` is believed to have gone on; empty: boot_ms
+    std::function<int64_t()> passed_ms = {};
   };
   // What a report is allowed and known to be.
   struct Claim {

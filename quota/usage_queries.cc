@@ -66,7 +66,7 @@ Status FillAccount(Ledger& ledger, UsageAccounts& accounts, const std::string& n
       zone = effective->account->time_zone;
     }
   }
-  LBOX_ASSIGN_OR_RETURN(const MonthCauses causes, CausesOf(ledger, name, zone, now));
+  LBOX_ASSIGN_OR_RETURN(const CauseSums causes, CausesOf(ledger, name, zone, now));
   usage.set_refused(causes.refused);
   return {};
 }

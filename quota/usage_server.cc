@@ -68,6 +68,7 @@ Status UsageServer::Open() {
   service.clock = options_.clock;
   service.boot_id = options_.boot_id;
   service.log = options_.log;
+  service.growth_folder = options_.state_folder + "/growth";
   service.reload = [this] { return Reload(); };
   service.status = [this] { return "connections: " + std::to_string(connections_.size()) + "\n"; };
   auto policy = options_.policy(true, nullptr);

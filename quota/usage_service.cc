@@ -42,7 +42,13 @@ UsageService::UsageService(Ledger& ledger, std::shared_ptr<const LoadedPolicy> p
       mail_(ledger, accounts_, recounts_, options_.clock, options_.log),
       web_(ledger, accounts_, schedule_, options_.log),
       billing_(ledger, accounts_, options_.log,
-               [this](const std::string& account) { return mail_.QueueDue(account); }) {}
+               [this](const std::string& account) { return Hour(account); }) {
+  if (!options_.growth_folder.empty()) {
+    growth_ = std::make_unique<GrowthWatch>(ledger_, accounts_, options_.growth_folder,
+                                            options_.log, nullptr);
+    accounts_.OnChange([this](const std::string& account) { growth_->Changed(account); });
+  }
+}
 
 UsageService::~UsageService() = default;
 
@@ -72,6 +78,9 @@ Status UsageService::Start() {
                  "of an account is enforced before that");
   }
   LBOX_RETURN_IF_ERROR(mail_.Start(unclean));
+  if (growth_) {
+    growth_->Start(options_.clock.now());
+  }
   LBOX_RETURN_IF_ERROR(web_.FollowPolicy(mail_, options_.clock.now()));
   LBOX_RETURN_IF_ERROR(ledger_.PutValue(kBootKey, options_.boot_id));
   LBOX_RETURN_IF_ERROR(ledger_.RemoveValue(kCleanKey));
@@ -106,14 +115,25 @@ void UsageService::Tick() {
       Failed(status);
     }
   }
-  for (const Status& status :
-       {mail_.Tick(), billing_.Tick(options_.clock.now(), options_.clock.boot_ms())}) {
+  const int64_t passed_ms =
+      options_.clock.passed_ms ? options_.clock.passed_ms() : options_.clock.boot_ms();
+  for (const Status& status : {mail_.Tick(), billing_.Tick(options_.clock.now(), passed_ms)}) {
     if (!status.ok()) {
       Failed(status);
     }
   }
+  if (growth_) {
+    growth_->Tick(options_.clock.now(), options_.clock.boot_ms());
+  }
   schedule_.Tick(options_.clock.now());
   Measure();
+}
+
+Status UsageService::Hour(const std::string& account) {
+  if (growth_) {
+    LBOX_RETURN_IF_ERROR(growth_->Hour(account, options_.clock.now()));
+  }
+  return mail_.QueueDue(account);
 }
 
 Status UsageService::Flush() {

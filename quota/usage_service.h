@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "quota/billing.h"
+#include "quota/growth_watch.h"
 #include "quota/ledger.h"
 #include "quota/usage_accounts.h"
 #include "quota/usage_log.h"
@@ -46,6 +47,7 @@ class UsageService {
     UsageLog log;
     std::function<std::string()> reload;  // for Admin.reload: reads the policy again; what to say
     std::function<std::string()> status;  // for Admin.status: what the service itself cannot know
+    std::string growth_folder;            // of growth history; empty: there is none
   };
 
   UsageService(Ledger& ledger, std::shared_ptr<const LoadedPolicy> policy, Options options);
@@ -102,6 +104,7 @@ class UsageService {
   void HandleHello(SessionId id, Session& session, const wire::Request& request);
   void HandleReport(SessionId id, Session& session, const wire::Request& request);
   void Count(const std::string& account, const wire::Cause& cause);
+  Status Hour(const std::string& account);
   void HandleBye(SessionId id, Session& session, const wire::Request& request);
   void HandleMeasured(SessionId id, Session& session, const wire::Request& request);
   void HandleWebMeter(SessionId id, Session& session, const wire::Request& request);
@@ -138,6 +141,7 @@ class UsageService {
   WebSchedule schedule_;
   UsageMail mail_;
   UsageWeb web_;
+  std::unique_ptr<GrowthWatch> growth_;
   Billing billing_;
   LoginVerdicts logins_;
   std::optional<SharedPage> pulse_;

@@ -47,6 +47,9 @@ Status UsageService::Admin(const wire::Admin& admin, wire::AdminResult& result) 
       return {};
     case wire::Admin::kInvoice:
       return billing_.Answer(admin.invoice(), options_.clock.now(), result);
+    case wire::Admin::kGrowth:
+      return growth_ ? growth_->Answer(admin.growth(), options_.clock.now(), result)
+                     : Status(Code::kInvalid, "no growth history is kept");
     case wire::Admin::COMMAND_NOT_SET:
       break;
   }

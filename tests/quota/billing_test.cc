@@ -310,7 +310,7 @@ TEST_F(BillingTest, ManyAccountsComeInPages) {
   for (int i = 0; i < 1500; ++i) {
     Use(static_cast<uint64_t>(i), "a" + std::to_string(i));
   }
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 20; ++i) {  // 100 accounts each
     now_ += 2;
     boot_ms_ += 2000;
     Tick();
