@@ -1,5 +1,6 @@
 // doveadm hosting invoice: what each account owes for a month, and the samples behind it.
 #include "plugin/doveadm-hosting-common.h"
+#include "quota/cell_text.h"
 
 namespace {
 
@@ -35,23 +36,11 @@ bool is_month(const std::string& text) {
          digit(5) && digit(6) && text.substr(5) >= "01" && text.substr(5) <= "12";
 }
 
-// RFC 4180, and no cell that a spreadsheet would take for a formula.
-std::string csv_cell(std::string text) {
-  if (!text.empty() && std::string("=+-@\t\r").find(text[0]) != std::string::npos) {
-    text.insert(0, "'");
-  }
-  std::string quoted = "\"";
-  for (const char c : text) {
-    quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  }
-  return quoted + "\"";
-}
-
 std::string csv_line(std::string (*cell)(const column&, const wire::Invoice&),
                      const wire::Invoice& invoice) {
   std::string line;
   for (const column& c : columns) {
-    line += (line.empty() ? "" : ",") + csv_cell(cell(c, invoice));
+    line += (line.empty() ? "" : ",") + hosting::CsvCell(cell(c, invoice));
   }
   return line;
 }

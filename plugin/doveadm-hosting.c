@@ -103,6 +103,14 @@ static struct doveadm_cmd_ver2 hosting_commands[] = {
      DOVEADM_CMD_PARAMS_START MAIL_USER_PARAMS DOVEADM_CMD_PARAM(
          'i', "message-id", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAM('s', "since", CMD_PARAM_STR, 0)
          DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting growth",
+     .usage = "[--top <number>|--soon <days>] [--history days|hours|sources] [--warnings] [--csv] "
+              "[<account>]",
+     .cmd = cmd_hosting_growth,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_PARAM('t', "top", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAM(
+         's', "soon", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAM('y', "history", CMD_PARAM_STR, 0)
+         DOVEADM_CMD_PARAM('w', "warnings", CMD_PARAM_BOOL, 0)
+             DOVEADM_CMD_PARAM('c', "csv", CMD_PARAM_BOOL, 0) ACCOUNT_PARAM DOVEADM_CMD_PARAMS_END},
     {.name = "hosting invoice",
      .usage = "--month <YYYY-MM> [--csv|--samples] [<account>]",
      .cmd = cmd_hosting_invoice,

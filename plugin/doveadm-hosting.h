@@ -29,6 +29,8 @@ void cmd_hosting_reload(struct doveadm_cmd_context* cctx);
 void cmd_hosting_status(struct doveadm_cmd_context* cctx);
 /* doveadm-hosting-invoice.cc */
 void cmd_hosting_invoice(struct doveadm_cmd_context* cctx);
+/* doveadm-hosting-growth.cc */
+void cmd_hosting_growth(struct doveadm_cmd_context* cctx);
 
 /* doveadm-hosting-series-*.c: global settings, in the data stack. */
 const char* doveadm_hosting_socket(void);

@@ -185,4 +185,43 @@ Status UsageAdmin::ForEachInvoice(const std::string& month, const std::string& a
   }
 }
 
+Status UsageAdmin::ForEachGrowth(const std::string& account,
+                                 const std::function<void(const wire::GrowthAccount&)>& visit) {
+  wire::Admin command;
+  command.mutable_growth()->set_account(account);
+  for (;;) {
+    const auto result = Call(command);
+    if (!result.ok()) {
+      return result.status();
+    }
+    for (const auto& growth : result->growth()) {
+      visit(growth);
+    }
+    if (!result->more() || result->growth().empty()) {
+      return {};
+    }
+    command.mutable_growth()->set_after(result->growth().rbegin()->account());
+  }
+}
+
+Status UsageAdmin::ForEachGrowthPoint(const std::string& account, wire::GrowthQuery::What what,
+                                      const std::function<void(const wire::GrowthPoint&)>& visit) {
+  wire::Admin command;
+  command.mutable_growth()->set_account(account);
+  command.mutable_growth()->set_what(what);
+  for (;;) {
+    const auto result = Call(command);
+    if (!result.ok()) {
+      return result.status();
+    }
+    for (const auto& point : result->points()) {
+      visit(point);
+    }
+    if (!result->more()) {
+      return {};
+    }
+    command.mutable_growth()->set_after(result->text());
+  }
+}
+
 }  // namespace hosting

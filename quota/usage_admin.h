@@ -34,6 +34,12 @@ class UsageAdmin {
   Result<wire::AccountUsage> Account(const std::string& name);
   Status ForEachInvoice(const std::string& month, const std::string& account,
                         const std::function<void(const wire::Invoice&)>& visit);
+  // Forecasts of all accounts by name; or of one. kNotFound.
+  Status ForEachGrowth(const std::string& account,
+                       const std::function<void(const wire::GrowthAccount&)>& visit);
+  // An account's history, oldest first.
+  Status ForEachGrowthPoint(const std::string& account, wire::GrowthQuery::What what,
+                            const std::function<void(const wire::GrowthPoint&)>& visit);
 
  private:
   UsageAdmin();

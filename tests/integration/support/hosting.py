@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 
 from . import processes
 from .beside import imap, until
@@ -54,14 +55,18 @@ class Usage:
 
 
 class Hosting:
-    def __init__(self, server_factory, driver, policy, web=False, mailbox_root=True, extra="", timeout="10s", after="", **options):
+    def __init__(self, server_factory, driver, policy, web=False, mailbox_root=True, extra="", timeout="10s", after="", clock=False, **options):
         """timeout: how long mail processes wait for the service; by default longer than even a busy machine needs.
-        after: text of dovecot.conf at its end, with the same %(names)s as what is below."""
+        after: text of dovecot.conf at its end, with the same %(names)s as what is below. clock: advance() sets the service's time."""
+        self._trial_clock = clock
         self.policy_folder = tempfile.mkdtemp(prefix="lbox-hosting-", dir="/run")
         atexit.register(shutil.rmtree, self.policy_folder, ignore_errors=True)
         os.chmod(self.policy_folder, 0o755)
         self.policy_file = self.policy_folder + "/hosting.toml"
         self.web = web
+        self.ahead = 0
+        self._clock_file = self.policy_folder + "/clock"
+        self.advance(0)
         self._timeout = timeout
         self._ports = {name: Port() for name in ("quota-status", "http")}
         self.status_port, self.http_port = (self._ports[name].number for name in ("quota-status", "http"))
@@ -83,10 +88,21 @@ class Hosting:
         os.chmod(self.policy_file + ".new", 0o644)
         os.rename(self.policy_file + ".new", self.policy_file)
 
+    def advance(self, seconds):
+        """Sets hosting-usage's clock on; it takes note within a twentieth of a second."""
+        self.ahead += seconds
+        with open(self._clock_file + ".new", "w", encoding="ascii") as file:
+            file.write("%d\n" % self.ahead)
+        os.rename(self._clock_file + ".new", self._clock_file)
+
+    def now(self):
+        """Unix seconds of hosting-usage's clock."""
+        return int(time.time()) + self.ahead
+
     def _prepare(self, server):
         self.state = server.base + "/hosting"
         values = {"state": self.state, "policy": self.policy_file, "user": SERVICE_USER, "meter": METER_UID, "programs": PROGRAMS,
-                  "timeout": self._timeout, "status": self.status_port, "http": self.http_port, "run": server.base + "/run"}
+                  "timeout": self._timeout, "clock": " --trial-clock " + self._clock_file if self._trial_clock else "", "status": self.status_port, "http": self.http_port, "run": server.base + "/run"}
         roots = server.text(self._roots) % values
         extra = server.text(self._extra).replace("%(state)s", self.state)
         if server.series == "2.3":
@@ -186,7 +202,7 @@ _MAILBOX_ROOT_24 = "quota Mailbox {\n  quota_driver = hosting-mailbox\n}\n"
 
 _SERVICES = """
 service hosting-usage {
-  executable = %(programs)s/hosting-usage --policy %(policy)s --state-dir %(state)s --recount-socket %(run)s/hosting-recount
+  executable = %(programs)s/hosting-usage --policy %(policy)s --state-dir %(state)s --recount-socket %(run)s/hosting-recount%(clock)s
   user = %(user)s
   process_limit = 1
   process_min_avail = 1
