@@ -37,6 +37,7 @@ std::vector<DayGrowth> DailyGrowth(std::span<const GrowthPoint> points) {
 void Winsorise(std::vector<DayGrowth>& growth) {
   const size_t extremes = growth.size() < kFewestForExtremes ? 1 : kExtremes;
   std::vector<double> sorted;
+  sorted.reserve(growth.size());
   for (const DayGrowth& each : growth) {
     sorted.push_back(each.bytes);
   }

@@ -316,7 +316,7 @@ TEST_F(BillingTest, ManyAccountsComeInPages) {
     Tick();
   }
   Until(kJan2026 + 31 * kDay - 1);
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 20; ++i) {
     now_ += 2;
     boot_ms_ += 2000;
     Tick();
