@@ -73,7 +73,9 @@ bool decide(const auth_hosting_login& from, auth_hosting_answer* answer) {
     state->text = std::move(decision.text);
     state->reason = hosting::ExplainLogin(decision, rules.effective, "policy");
     answer->access = access_of(decision.access);
-    answer->alert = table->options().alert;
+    answer->alert = table->options().answer == hosting::Answer::kAlert;
+    answer->in_session = table->options().answer == hosting::Answer::kSession &&
+                         *protocol == hosting::kImap && decision.access == hosting::Access::kDeny;
     answer->exempt = decision.exemption != hosting::Exemption::kNone;
     answer->marked = hosting::IsExempt(table->options(), login);
     answer->text = state->text.c_str();

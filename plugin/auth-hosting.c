@@ -97,7 +97,9 @@ static void decide(struct auth_request* request, enum auth_client_result* result
     return;
   if (answer.problem != NULL)
     e_error(request->event, "hosting: user=<%s>: %s", request->fields.user, answer.problem);
-  if (answer.access == AUTH_HOSTING_DENY) {
+  if (answer.in_session) {
+    log_decision(request, "left to the session", &answer);
+  } else if (answer.access == AUTH_HOSTING_DENY) {
     log_decision(request, "denied", &answer);
     deny(request, result, &answer);
     return;

@@ -51,6 +51,7 @@ enum auth_hosting_access { AUTH_HOSTING_ALLOW, AUTH_HOSTING_WARN, AUTH_HOSTING_D
 struct auth_hosting_answer {
   enum auth_hosting_access access;
   bool alert;          /* fail with [ALERT], in place of nologin */
+  bool in_session;     /* let the denied login in: the session tells, and ends */
   bool exempt;         /* would be denied or warned without an exemption */
   bool marked;         /* is exempt from whatever the policy will say while the session is open */
   const char* text;    /* for the user, with WARN and DENY */

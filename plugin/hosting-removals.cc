@@ -43,14 +43,17 @@ struct {
 } moving;
 
 struct mailbox_vfuncs& super_of(struct mailbox* box) {
-  return static_cast<removals_mailbox_context*>(MODULE_CONTEXT(box, removals_mailbox_module))
-      ->module_ctx.super;
+  auto* context =
+      static_cast<removals_mailbox_context*>(MODULE_CONTEXT(box, removals_mailbox_module));
+  i_assert(context != nullptr);
+  return context->module_ctx.super;
 }
 
 struct mail_vfuncs& super_of(struct mail* mail) {
-  return static_cast<union mail_module_context*>(
-             MODULE_CONTEXT(reinterpret_cast<struct mail_private*>(mail), removals_mail_module))
-      ->super;
+  auto* context = static_cast<union mail_module_context*>(
+      MODULE_CONTEXT(reinterpret_cast<struct mail_private*>(mail), removals_mail_module));
+  i_assert(context != nullptr);
+  return context->super;
 }
 
 const char* rule_of(struct mail* mail, bool moved) {

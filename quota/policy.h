@@ -197,6 +197,10 @@ struct ProtocolTexts {
   friend bool operator==(const ProtocolTexts&, const ProtocolTexts&) = default;
 };
 
+// To a denied login: nologin with [CONTACTADMIN]; a failure with [ALERT]; IMAP: the session begins,
+// and ends with the reason.
+enum class Answer : uint8_t { kNologin, kAlert, kSession };
+
 // Table [protocols]: how rules about protocols are applied.
 struct ProtocolOptions {
   std::vector<uint32_t> exempt_ports;  // of listeners
@@ -205,7 +209,7 @@ struct ProtocolOptions {
   Line exempt_networks_line = 0;
   bool exempt_master_users = true;
   Line exempt_master_users_line = 0;
-  bool alert = false;  // a denied login fails with [ALERT], in place of nologin with [CONTACTADMIN]
+  Answer answer = Answer::kNologin;
   std::string pop3_host;  // told to users whose IMAP is denied; empty: none
   uint32_t pop3_port = 995;
   std::string upgrade_url;  // empty: none

@@ -20,7 +20,8 @@ constexpr size_t kMaxLanguage = 35;  // RFC 5646, 4.4.1
 
 constexpr Choice<Access> kAccess[] = {
     {"allow", Access::kAllow}, {"warn", Access::kWarn}, {"deny", Access::kDeny}};
-constexpr Choice<bool> kAnswers[] = {{"nologin", false}, {"alert", true}};
+constexpr Choice<Answer> kAnswers[] = {
+    {"nologin", Answer::kNologin}, {"alert", Answer::kAlert}, {"session", Answer::kSession}};
 
 constexpr PolicyField<AccessRule> kAccessFields[] = {
     {"access",
@@ -166,7 +167,7 @@ constexpr PolicyField<ProtocolOptions> kFields[] = {
        }
      }},
     {"answer",
-     [](Reader& r, const Node& n, ProtocolOptions& o) { r.OneOf(n, kAnswers, &o.alert); }},
+     [](Reader& r, const Node& n, ProtocolOptions& o) { r.OneOf(n, kAnswers, &o.answer); }},
     {"pop3_host",
      [](Reader& r, const Node& n, ProtocolOptions& o) {
        ReadWord(r, n, "a host's name, such as \"pop.example.com\"", o.pop3_host);

@@ -105,7 +105,7 @@ void Encode(const ProtocolOptions& from, snapshot::Protocols* to) {
   to->set_exempt_networks_line(from.exempt_networks_line);
   to->set_exempt_master_users(from.exempt_master_users);
   to->set_exempt_master_users_line(from.exempt_master_users_line);
-  to->set_alert(from.alert);
+  to->set_answer(static_cast<uint32_t>(from.answer));
   to->set_pop3_host(from.pop3_host);
   to->set_pop3_port(from.pop3_port);
   to->set_upgrade_url(from.upgrade_url);
@@ -298,7 +298,6 @@ bool Decode(snapshot::Protocols& from, ProtocolOptions* to) {
   to->exempt_networks_line = from.exempt_networks_line();
   to->exempt_master_users = from.exempt_master_users();
   to->exempt_master_users_line = from.exempt_master_users_line();
-  to->alert = from.alert();
   to->pop3_host = std::move(*from.mutable_pop3_host());
   to->pop3_port = from.pop3_port();
   to->upgrade_url = std::move(*from.mutable_upgrade_url());
@@ -312,7 +311,7 @@ bool Decode(snapshot::Protocols& from, ProtocolOptions* to) {
           std::move(*texts.mutable_removal_subject()), std::move(*texts.mutable_removal_text()),
           std::move(*texts.mutable_folders())}});
   }
-  return true;
+  return DecodeEnum(from.answer(), Answer::kSession, &to->answer);
 }
 
 // Texts of another version, with other sentences, are not taken.

@@ -7,7 +7,7 @@ import pytest
 
 from support.messages import normal_messages
 from support.peers import Fetchmail, Mbsync
-from support.protocols import DENIED, Line, Listeners, logins
+from support.protocols import DENIED, POLICY, Listeners, logins, pop3_login
 from support.server import HOST, PASSWORD, TIMEOUT
 
 USER = "ann@pop.example"
@@ -45,21 +45,36 @@ def test_fetchmail_works(site, tmp_path):
     assert len(Fetchmail(str(tmp_path), site.server, USER, keep=False).run()) == 3
 
 
+def mutt(tmp_path, url, *settings):
+    """What it printed, and its debug log."""
+    rc = tmp_path / "muttrc"
+    rc.write_text('set imap_user="%s" imap_pass="%s" imap_authenticators="login"\n' % (USER, PASSWORD) + "".join(line + "\n" for line in settings))
+    (tmp_path / "Mail").mkdir()
+    (terminfo,) = [path for path in ("/lib/terminfo", "/usr/share/terminfo") if os.path.exists(path + "/x/xterm")][:1]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "TERMINFO": terminfo, "LC_ALL": "C"}
+    done = subprocess.run(["script", "-qec", "stty rows 24 cols 200; mutt -n -d 2 -F %s -f %s" % (rc, url), "/dev/null"], stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=TIMEOUT, check=False, env=env, cwd=tmp_path)
+    return done.stdout.decode(errors="replace"), (tmp_path / ".muttdebug0").read_text(errors="replace")
+
+
 @pytest.mark.parametrize("tls", ["none", "starttls", "imaps"])
 def test_mutt_is_denied(site, tmp_path, tls):
     """mutt shows no text of the server's when a login fails, whichever response code it has: the reason is in its debug log alone."""
     url = "imaps://%s:%d/" % (HOST, site.imaps) if tls == "imaps" else "imap://%s:%d/" % (HOST, site.server.imap_port)
-    rc = tmp_path / "muttrc"
-    rc.write_text('set imap_user="%s" imap_pass="%s" imap_authenticators="login"\nset ssl_starttls=%s ssl_force_tls=%s\n'
-                  'set ssl_verify_host=no ssl_verify_dates=no certificate_file="%s/cert"\n' % (
-                      USER, PASSWORD, "yes" if tls == "starttls" else "no", "no" if tls == "none" else "yes", site.certificate))
-    (tmp_path / "Mail").mkdir()
-    (terminfo,) = [path for path in ("/lib/terminfo", "/usr/share/terminfo") if os.path.exists(path + "/x/xterm")][:1]
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "TERMINFO": terminfo, "LC_ALL": "C"}
-    subprocess.run(["script", "-qec", "stty rows 24 cols 80; mutt -n -d 2 -F %s -f %s" % (rc, url), "/dev/null"], stdin=subprocess.DEVNULL,
-                   capture_output=True, timeout=TIMEOUT, check=False, env=env, cwd=tmp_path)
-    log = (tmp_path / ".muttdebug0").read_text(errors="replace")
+    printed, log = mutt(tmp_path, url, "set ssl_starttls=%s ssl_force_tls=%s" % ("yes" if tls == "starttls" else "no", "no" if tls == "none" else "yes"),
+                        'set ssl_verify_host=no ssl_verify_dates=no certificate_file="%s/cert"' % site.certificate)
+    assert "authentication failed." in printed and "not included" not in printed, printed
     assert "NO [CONTACTADMIN] " + DENIED in log, log[-2000:]
+
+
+def test_mutt_prints_the_reason_that_ends_a_session(server_factory, tmp_path):
+    """answer = "session": the login goes on, and the session ends with what mutt shows. Other protocols are refused at login."""
+    policy = POLICY.replace("[protocols]\n", '[protocols]\nanswer = "session"\n').replace("[package.pop-s]\n", '[package.pop-s]\npop3 = "deny"\n')
+    server = logins(server_factory, policy, imap_plugins=("imap_hosting",)).server
+    printed, log = mutt(tmp_path, "imap://%s:%d/" % (HOST, server.imap_port), "set ssl_starttls=no ssl_force_tls=no")
+    assert "[ALERT] IMAP is not included in your package pop-s." in printed, log[-2000:]
+    server.await_log(r"protocol=imap: login left to the session \(deny: package pop-s \(policy:\d+\)\)")
+    assert pop3_login(server, USER).text.startswith("[AUTH] POP3 is not included in your package pop-s.")
 
 
 def test_starttls_and_imaps(site):

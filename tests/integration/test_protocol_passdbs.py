@@ -109,7 +109,7 @@ def test_sql(server_factory, database, tmp_path, cache):
         "2.3": "passdb {\n  driver = sql\n  args = %s\n}\n" % conf,
         "2.4": "sql_driver = sqlite\nsqlite_path = %s\npassdb sql {\n  default_password_scheme = PLAIN\n  query = %s\n}\n"
                % (database, query % "%{user}"),
-    }, after="auth_cache_size = 1M\n" if cache else "").server
+    }, after="auth_failure_delay = 0 s\n" + ("auth_cache_size = 1M\n" if cache else "")).server
     for _ in range(2):
         for user in ("ann@pop.example", "bob@full.example"):
             assert imap_login(server, user).text == "NO [CONTACTADMIN] " + DENIED

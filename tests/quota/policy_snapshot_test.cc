@@ -91,8 +91,9 @@ class RandomPolicy {
     }
   }
   ProtocolOptions MakeProtocols() {
-    ProtocolOptions options{Numbers(), Small(), {},      Small(), Coin(), Small(),
-                            Coin(),    Text(),  Small(), Text(),  Text(), {}};
+    ProtocolOptions options{
+        Numbers(), Small(), {},     Small(), Coin(), Small(), static_cast<Answer>(random_() % 3),
+        Text(),    Small(), Text(), Text(),  {}};
     for (const char* const network : {"192.0.2.0/24", "2001:db8::/32", "::1"}) {
       if (Coin()) {
         options.exempt_networks.push_back(*Network::Parse(network));

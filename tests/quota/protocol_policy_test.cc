@@ -149,7 +149,7 @@ TEST(ProtocolPolicyFile, WhatIsWrong) {
        "f:2:8: expected from only with \"warn\" or \"deny\""},
       {"[protocols]\nexempt_ports = [0]\n", "f:2:17: expected "},
       {"[protocols]\nexempt_networks = [\"10.0.0.1/8\"]\n", "f:2:20: expected a network"},
-      {"[protocols]\nanswer = \"no\"\n", "f:2:10: expected one of \"nologin\", \"alert\""},
+      {"[protocols]\nanswer = \"no\"\n", "f:2:10: expected one of \"nologin\", \"alert\", \"session\""},
       {"[protocols]\npop3_host = \"a b\"\n", "f:2:13: expected a host's name"},
       {"[protocols]\nupgrade_url = \"x\\r\\ny\"\n", "f:2:15: expected an address"},
       {"[protocols.text.en]\ndeny = \"no\\r\\n* BYE\"\n",
