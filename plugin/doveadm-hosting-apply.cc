@@ -16,6 +16,7 @@
 #include <set>
 #include <sstream>
 #include <thread>
+#include <tuple>
 
 #include "plugin/doveadm-hosting-common.h"
 #include "quota/descriptor.h"
@@ -41,13 +42,18 @@ constexpr std::chrono::milliseconds kPause{250};
 
 struct Session {
   std::string user, service, pid, address;
-  auto operator<=>(const Session&) const = default;
+  friend bool operator==(const Session&, const Session&) = default;
+  friend bool operator<(const Session& a, const Session& b) {
+    return std::tie(a.user, a.service, a.pid, a.address) <
+           std::tie(b.user, b.service, b.pid, b.address);
+  }
 };
 
 // What a doveadm command of the same configuration prints.
 Result<std::string> run(std::vector<std::string> args) {
   args.insert(args.begin(), {"doveadm", "-c", master_service_get_config_path(master_service)});
   std::vector<char*> argv;
+  argv.reserve(args.size() + 1);
   for (std::string& arg : args) {
     argv.push_back(arg.data());
   }

@@ -9,7 +9,6 @@
 // Before Dovecot's headers, which define common words as macros.
 #include "quota/protocol_policy.h"
 #include "quota/usage_admin.h"
-#include "quota/usage_client.h"
 
 #include "plugin/hosting-guard.h"
 #include "plugin/hosting-session.h"
@@ -29,6 +28,7 @@ constexpr unsigned int kLookEvery = 5 * 1000;  // ms
 struct session {
   struct mail_user* user = nullptr;
   std::string socket, table, account, package;
+  unsigned int timeout_ms = 0;
   struct stat seen {};  // of the table, at the last answer
   struct timeout* to = nullptr;
   bool denied = false;
@@ -93,7 +93,7 @@ void look(session& s) {
   if (!service.ok()) {
     return;
   }
-  const auto verdict = (*service)->CheckLogin(login_of(s), hosting::kCallLimit);
+  const auto verdict = (*service)->CheckLogin(login_of(s), std::chrono::milliseconds(s.timeout_ms));
   if (!verdict.ok()) {
     return;
   }
@@ -146,6 +146,7 @@ int watch(struct mail_user* user) {
   s->user = user;
   s->socket = settings.socket;
   s->table = settings.login_table;
+  s->timeout_ms = settings.timeout_ms;
   s->account = settings.account;
   s->package = settings.package;
   if (stat(s->table.c_str(), &s->seen) < 0) {

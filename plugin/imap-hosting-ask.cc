@@ -3,7 +3,6 @@
 #include <optional>
 
 #include "quota/usage_admin.h"
-#include "quota/usage_client.h"
 
 namespace {
 
@@ -26,7 +25,7 @@ std::optional<wire::Verdict> ask(const imap_hosting_question& question) {
   if (!service.ok()) {
     return std::nullopt;
   }
-  auto verdict = (*service)->CheckLogin(login, hosting::kCallLimit);
+  auto verdict = (*service)->CheckLogin(login, std::chrono::milliseconds(question.timeout_ms));
   return verdict.ok() ? std::optional(std::move(*verdict)) : std::nullopt;
 }
 

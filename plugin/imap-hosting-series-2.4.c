@@ -3,6 +3,7 @@
 #include "lib.h"
 #include "settings.h"
 #include "mail-user.h"
+#include "hosting-defaults.h"
 #include "hosting-settings-2.4.h"
 #include "imap-hosting.h"
 
@@ -22,4 +23,16 @@ const char* imap_hosting_setting(struct mail_user* user, const char* name, const
   value = t_strdup(value);
   settings_free(set);
   return value;
+}
+
+unsigned int imap_hosting_timeout(struct mail_user* user) {
+  const struct hosting_settings* set;
+  const char* error;
+  unsigned int msecs;
+
+  if (settings_get(user->event, &hosting_setting_parser_info, 0, &set, &error) < 0)
+    return HOSTING_DEFAULT_TIMEOUT_MS; /* imap_hosting_setting() tells */
+  msecs = set->hosting_timeout;
+  settings_free(set);
+  return msecs;
 }

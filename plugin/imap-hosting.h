@@ -18,17 +18,21 @@ struct mail_user;
 /* A setting of the plugin "hosting", from the data stack; fallback: its default. */
 const char* imap_hosting_setting(struct mail_user* user, const char* name, const char* fallback);
 
+/* How long to wait for hosting-usage, in ms: the setting hosting_timeout. */
+unsigned int imap_hosting_timeout(struct mail_user* user);
+
 /* imap-hosting-ask.cc ---------------------------------------------------- */
 
 struct imap_hosting_question {
   const char *socket, *user, *account, *package; /* "": none */
   const char* address;                           /* "": not known */
   unsigned int port;                             /* 0: not known */
+  unsigned int timeout_ms;                       /* of the answer */
   bool master_user, exempt, quiet;
 };
 
 enum imap_hosting_verdict {
-  IMAP_HOSTING_UNKNOWN, /* the service does not answer, within 50 ms */
+  IMAP_HOSTING_UNKNOWN, /* the service does not answer in time */
   IMAP_HOSTING_ALLOW,
   IMAP_HOSTING_WARN,
   IMAP_HOSTING_DENY

@@ -184,11 +184,11 @@ def test_without_any_policy(server_factory, default):
 
 def test_module_behind_the_passdbs(server_factory):
     """Where its block stands does not matter."""
-    site = logins(server_factory, users=USERS, module="", passdbs={
+    site = logins(server_factory, users=USERS, module="", after="auth_failure_delay = 0 s\n", passdbs={
         series: PASSWORDS[series] + module for series, module in {
             "2.3": "passdb {\n  driver = hosting\n  args = @base@/hosting/policy.logins\n}\n",
             "2.4": "passdb hosting {\n  hosting_login_table = @base@/hosting/policy.logins\n}\n"}.items()})
     assert imap_login(site.server, "ann@pop.example").text == "NO [CONTACTADMIN] " + DENIED
     assert imap_login(site.server, "bob@full.example").ok
-    assert imap_login(site.server, "bob@full.example", "wrong").text == "NO [AUTHENTICATIONFAILED] Authentication failed."
-    assert imap_login(site.server, "nobody@full.example").text == "NO [AUTHENTICATIONFAILED] Authentication failed."
+    assert imap_login(site.server, "bob@full.example", "wrong", source="127.0.3.1").text == "NO [AUTHENTICATIONFAILED] Authentication failed."
+    assert imap_login(site.server, "nobody@full.example", source="127.0.3.2").text == "NO [AUTHENTICATIONFAILED] Authentication failed."

@@ -106,7 +106,7 @@ def test_open_sessions_feel_a_change(server_factory):
 
 
 def test_a_session_without_the_service_goes_on(server_factory):
-    site = sessions(server_factory, module="")
+    site = sessions(server_factory, module="", timeout="50ms")
     site.server.allow_log("hosting-usage", r"service\(hosting-usage\)")
     with logged_in(site.server) as line:  # the service answers
         assert line.read().startswith("* BYE ")
