@@ -241,7 +241,7 @@ std::optional<uint32_t> ParseDay(std::string_view text) {
   const chrono::year_month_day date(chrono::year(parts[0]),
                                     chrono::month(static_cast<unsigned>(parts[1])),
                                     chrono::day(static_cast<unsigned>(parts[2])));
-  const int days = date.ok() ? chrono::sys_days(date).time_since_epoch().count() : 0;
+  const int64_t days = date.ok() ? int64_t{chrono::sys_days(date).time_since_epoch().count()} : 0;
   return days <= 0 ? std::nullopt : std::optional<uint32_t>(static_cast<uint32_t>(days));
 }
 
