@@ -13,7 +13,7 @@ const char* imap_hosting_setting(struct mail_user* user, const char* name, const
 }
 
 /* A value that is no time is told by the plugin "hosting". */
-unsigned int imap_hosting_timeout(struct mail_user* user) {
+unsigned int imap_hosting_patience(struct mail_user* user) {
   const char* value = mail_user_plugin_getenv(user, "hosting_timeout");
   const char* error;
   unsigned int msecs;

@@ -25,7 +25,7 @@ const char* imap_hosting_setting(struct mail_user* user, const char* name, const
   return value;
 }
 
-unsigned int imap_hosting_timeout(struct mail_user* user) {
+unsigned int imap_hosting_patience(struct mail_user* user) {
   const struct hosting_settings* set;
   const char* error;
   unsigned int msecs;

@@ -64,7 +64,7 @@ static enum imap_hosting_verdict ask(struct imap_hosting_client* hclient, bool q
   question.master_user = user->auth_user != NULL && strcmp(user->auth_user, user->username) != 0;
   question.exempt = field_of(user, "hosting_exempt") != NULL;
   question.quiet = quiet;
-  question.timeout_ms = imap_hosting_timeout(user);
+  question.timeout_ms = imap_hosting_patience(user);
   return imap_hosting_ask(&question, text_r, rule_r);
 }
 

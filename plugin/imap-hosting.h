@@ -19,7 +19,7 @@ struct mail_user;
 const char* imap_hosting_setting(struct mail_user* user, const char* name, const char* fallback);
 
 /* How long to wait for hosting-usage, in ms: the setting hosting_timeout. */
-unsigned int imap_hosting_timeout(struct mail_user* user);
+unsigned int imap_hosting_patience(struct mail_user* user);
 
 /* imap-hosting-ask.cc ---------------------------------------------------- */
 
