@@ -68,7 +68,7 @@ Status print_forecasts(hosting::UsageAdmin& admin, const question& q) {
   const hosting_sheet sheet(q.csv, forecast_columns);
   std::vector<wire::GrowthAccount> accounts;
   const bool sorted = q.top != 0 || q.soon != UINT64_MAX;
-  const Status status = admin.ForEachGrowth(q.account, [&](const wire::GrowthAccount& account) {
+  Status status = admin.ForEachGrowth(q.account, [&](const wire::GrowthAccount& account) {
     if (!sorted) {
       print_forecast(sheet, account);
     } else if (q.soon == UINT64_MAX ||
@@ -110,7 +110,7 @@ std::string more(uint64_t now, uint64_t before) {
 Status print_history(hosting::UsageAdmin& admin, const question& q, wire::GrowthQuery::What what) {
   // Records of one hour are those of a day that was begun twice: the last one is right.
   std::map<int64_t, wire::GrowthPoint> points;
-  const Status status = admin.ForEachGrowthPoint(
+  Status status = admin.ForEachGrowthPoint(
       q.account, what,
       [&](const wire::GrowthPoint& point) { points.insert_or_assign(point.at(), point); });
   const hosting_sheet sheet(q.csv, history_columns);

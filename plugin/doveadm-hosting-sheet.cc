@@ -8,6 +8,7 @@ hosting_sheet::hosting_sheet(bool csv, const std::vector<hosting_column>& column
   if (csv) {
     doveadm_print_header("csv", "csv", DOVEADM_PRINT_HEADER_FLAG_HIDE_TITLE);
     std::vector<std::string> names;
+    names.reserve(columns.size());
     for (const hosting_column& column : columns) {
       names.emplace_back(column.name);
     }
