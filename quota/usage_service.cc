@@ -100,6 +100,11 @@ void UsageService::SetPolicy(std::shared_ptr<const LoadedPolicy> policy) {
   if (!status.ok()) {
     Failed(status);
   }
+  if (growth_) {
+    for (const Account& account : accounts_.policy().accounts) {
+      growth_->Changed(account.name);  // another limit is another percentage of it
+    }
+  }
   RecheckSessions();
 }
 

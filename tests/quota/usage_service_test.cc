@@ -30,6 +30,7 @@ class Service : public ::testing::Test {
     options.clock = {[this] { return now_; }, [this] { return boot_ms_; }};
     options.boot_id = boot_id_;
     options.log = [this](LogLevel, const std::string& text) { log_ += text + "\n"; };
+    options.growth_folder = folder_.path() + "/growth";
     service_ = std::make_unique<UsageService>(*ledger_, policy_, std::move(options));
     ASSERT_TRUE(service_->Start().ok());
   }
@@ -811,6 +812,49 @@ TEST_F(Service, SessionsThatBeginAreToldWhatTheirPackageHas) {
   EXPECT_EQ(ask(kCustomerUid, "ann@own.test", "bill").verdict().access(), wire::Verdict::DENY);
   EXPECT_EQ(ask(kCustomerUid, "ann@a1.test").error().kind(), wire::Error::REFUSED);
   EXPECT_EQ(ask(kMailUid, "a\nb@a1.test").error().kind(), wire::Error::INVALID);
+}
+
+TEST_F(Service, GrowthWarningsFollowReportsWebAndPolicy) {
+  const auto given = [&](const std::string& account) {
+    wire::Admin admin;
+    admin.mutable_growth()->set_account(account);
+    admin.mutable_growth()->set_what(wire::GrowthQuery::WARNINGS);
+    std::string text;
+    const wire::Reply reply = AdminAsk(admin);
+    for (const auto& warning : reply.admin().warnings()) {
+      text += std::to_string(warning.threshold()) + " ";
+    }
+    return text;
+  };
+  const SessionId ann = Session("ann@a0.test");
+  Report(ann, kGold / 100 * 85, 1);
+  service_->Tick();
+  EXPECT_EQ(given("a0"), "80 ");
+  End(ann);
+  // The web side alone, by the meter.
+  const SessionId meter = Connect(kWebUid);
+  wire::Request request;
+  request.mutable_web_meter();
+  EXPECT_FALSE(Ask(meter, request).has_error());
+  request.mutable_measured()->set_account("web");
+  request.mutable_measured()->set_source("/srv/www/one");
+  request.mutable_measured()->mutable_usage()->set_bytes(kGold);
+  request.mutable_measured()->set_at(now_);
+  EXPECT_FALSE(Ask(meter, request).has_error());
+  service_->Tick();
+  EXPECT_EQ(given("web"), "100 ");
+  Restart();
+  service_->Tick();
+  EXPECT_EQ(given("a0") + given("web"), "80 100 ");
+  // A smaller package, while nobody is there.
+  Policy policy = policy_->snapshot.policy;
+  for (Package& package : policy.packages) {
+    package.limit = kGold / 100 * 90;
+  }
+  service_->SetPolicy(policy_ = Loaded(policy));
+  service_->Tick();
+  EXPECT_EQ(given("a0") + given("web"), "80 90 100 ");
+  EXPECT_EQ(given("a1"), "");
 }
 
 }  // namespace
