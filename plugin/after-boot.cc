@@ -21,6 +21,7 @@
 #include <vector>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "plugin/abandoned-lock.h"
@@ -37,10 +38,24 @@ using Mailboxes = std::map<lbox::Guid, lbox::MailboxInfo>;
 
 // The first line of a small file; "" when there is none.
 std::string read_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return {};
+  }
+  char text[256];
+  const ssize_t size = read(fd, text, sizeof(text));
+  i_close_fd(&fd);
+  const std::string_view bytes(text, size > 0 ? static_cast<size_t>(size) : 0);
+  return std::string(bytes.substr(0, bytes.find('\n')));
+}
+
+// "" in a chroot.
+const std::string& this_boot() {
+  static std::string boot;  // no process outlives it
+  if (boot.empty()) {
+    boot = read_line(kBootIdPath);
+  }
+  return boot;
 }
 
 // Where the boot is noted whose files are there; beside the store, not in it, since it has to be
@@ -228,7 +243,7 @@ int start_afresh(struct lbox_storage* storage, struct mailbox_list* list) {
 }
 
 int check(struct lbox_storage* storage, struct mailbox_list* list) {
-  const std::string boot = read_line(kBootIdPath);  // "" in a chroot: nothing to compare
+  const std::string& boot = this_boot();  // "": nothing to compare
   struct stat st;
   if (boot.empty() || read_line(boot_path(storage)) == boot ||
       stat(storage->state->path.c_str(), &st) < 0) {
@@ -254,7 +269,7 @@ int check(struct lbox_storage* storage, struct mailbox_list* list) {
 void lbox_note_boot_of_new_store(struct lbox_storage* storage) {
   struct stat st;
   if (stat(storage->state->path.c_str(), &st) < 0 && errno == ENOENT) {
-    note_boot(storage, read_line(kBootIdPath));
+    note_boot(storage, this_boot());
   }
 }
 

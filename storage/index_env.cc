@@ -91,8 +91,11 @@ Result<bool> IndexEnv::StillNamed() const {
 }
 
 uint64_t IndexEnv::MapLimit() const {
+  return MapLimit(AddressSpaceLeft());
+}
+
+uint64_t IndexEnv::MapLimit(uint64_t left) const {
   uint64_t limit = options_.max_map_bytes == 0 ? kNoLimit : options_.max_map_bytes;
-  const uint64_t left = AddressSpaceLeft();
   if (left != kNoLimit) {
     const uint64_t available = left + (open() ? map_bytes_ : 0);
     limit = std::min(limit, available > kKeepAddressSpace ? available - kKeepAddressSpace : 0);
@@ -119,9 +122,9 @@ Status IndexEnv::Create(uint64_t map_bytes) {
 Status IndexEnv::Open(uint64_t min_map) {
   Close();
   LBOX_ASSIGN_OR_RETURN(const IndexFileInfo info, ReadIndexFile(*options_.env, path_));
-  const uint64_t limit = MapLimit();
-  // A file larger than the configured limit can still be read and emptied, if it can be mapped.
   const uint64_t left = AddressSpaceLeft();
+  const uint64_t limit = MapLimit(left);
+  // A file larger than the configured limit can still be read and emptied, if it can be mapped.
   if (left != kNoLimit &&
       info.used_bytes > (left > kKeepAddressSpace ? left - kKeepAddressSpace : 0)) {
     return Status(Code::kFull, path_ + " needs " + Mebibytes(info.used_bytes) +

@@ -80,6 +80,7 @@ class IndexEnv {
   [[nodiscard]] uint64_t map_bytes() const { return map_bytes_; }
   // The largest map this process may have now.
   [[nodiscard]] uint64_t MapLimit() const;
+  [[nodiscard]] uint64_t MapLimit(uint64_t address_space_left) const;
   // Pages that the file may still grow by: within the map, or within what saves may use of it.
   [[nodiscard]] uint64_t UntakenPages(bool for_saves) const;
   [[nodiscard]] uint64_t TakenPages() const;

@@ -35,7 +35,9 @@ Result<std::vector<uint32_t>> ListJournals(Env& env, const std::string& folder) 
   return numbers;
 }
 
-uint32_t BootOf(Env& env) {
+namespace {
+
+uint32_t ReadBoot(Env& env) {
   const auto file = env.OpenRead(kBootIdPath);
   if (!file.ok()) {
     return 0;
@@ -43,6 +45,19 @@ uint32_t BootOf(Env& env) {
   uint8_t text[64];
   const auto got = (*file)->ReadAt(0, text, sizeof(text));
   return got.ok() && *got > 0 ? Check32(std::span(text).first(*got)) : 0;
+}
+
+}  // namespace
+
+uint32_t BootOf(Env& env) {
+  if (&env != Env::Default()) {
+    return ReadBoot(env);
+  }
+  static uint32_t boot = 0;  // no process outlives it
+  if (boot == 0) {
+    boot = ReadBoot(env);
+  }
+  return boot;
 }
 
 Status JournalFile::Open(uint32_t number) {

@@ -71,18 +71,11 @@ Status CheckFileSystem(const std::string& path, bool allow_fuse) {
                          : ""));
 }
 
-Status CheckOwner(Env& env, const std::string& path) {
-  const auto info = env.Stat(path);
-  if (info.status().code() == Code::kNotFound) {
-    return {};
-  }
-  if (!info.ok()) {
-    return info.status();
-  }
+Status CheckOwner(const std::string& path, const FileInfo& info) {
   const uint32_t self = geteuid();
-  if (info->uid != self) {
+  if (info.uid != self) {
     return Status(Code::kPermission,
-                  path + " belongs to uid " + std::to_string(info->uid) +
+                  path + " belongs to uid " + std::to_string(info.uid) +
                       ", this process runs as uid " + std::to_string(self) +
                       "; a store has one uid: change the owner or the mail user's uid");
   }

@@ -20,8 +20,8 @@ const char* RefusedFileSystem(uint64_t type, bool allow_fuse);
 // system.
 Status CheckFileSystem(const std::string& path, bool allow_fuse);
 
-// kPermission unless `path` belongs to the effective uid; ok when it does not exist.
-Status CheckOwner(Env& env, const std::string& path);
+// kPermission unless `path`, of which `info` tells, belongs to the effective uid.
+Status CheckOwner(const std::string& path, const FileInfo& info);
 
 // The directories p/ and l/ are there.
 Status CheckFolders(Env& env, const std::string& folder);

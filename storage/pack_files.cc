@@ -1,5 +1,6 @@
 #include "storage/pack_files.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <span>
@@ -11,6 +12,12 @@ namespace {
 
 constexpr size_t kOpenPacks = 4;
 constexpr size_t kBufferBytes = 1024 * 1024;
+constexpr uint64_t kBlockBytes = 4096;
+
+uint64_t SpareBytes(uint64_t tail) {
+  const uint64_t spare = std::min(tail / 8, kMaxSpareBytes) / kBlockBytes * kBlockBytes;
+  return std::min(spare, kPackBytes - std::min(tail, kPackBytes));
+}
 
 }  // namespace
 
@@ -121,7 +128,7 @@ Result<PackAppender::Place> PackAppender::Append(const std::string& header,
   txn_.meta.pack_bytes += span;
   txn_.meta.pack_live_bytes += span;
   if (buffer_.size() >= kBufferBytes) {
-    LBOX_RETURN_IF_ERROR(Flush());
+    LBOX_RETURN_IF_ERROR(Flush(0));
   }
   return place;
 }
@@ -150,8 +157,8 @@ Status PackAppender::Start(uint64_t span) {
     files_.writing_id_ = id_;
   }
   file_ = files_.writing_;
-  LBOX_ASSIGN_OR_RETURN(const uint64_t size, file_->Size());
-  return size < row_.tail ? NewPack() : Status();  // nothing is appended to a pack that was cut
+  LBOX_ASSIGN_OR_RETURN(size_, file_->Size());
+  return size_ < row_.tail ? NewPack() : Status();  // nothing is appended to a pack that was cut
 }
 
 Status PackAppender::NewPack() {
@@ -164,20 +171,32 @@ Status PackAppender::NewPack() {
   // Not kept open for later saves: should this transaction fail, the id and the file's name will be
   // another's.
   LBOX_ASSIGN_OR_RETURN(file_, files_.CreatePack(id_));
+  size_ = 0;
   created_ = true;
   txn_.meta.active_pack = id_;
   return {};
 }
 
-Status PackAppender::Flush() {
-  LBOX_RETURN_IF_ERROR(file_->WriteAt(row_.tail - buffer_.size(), buffer_.data(), buffer_.size()));
+// With `spare` zeros behind it when the file becomes longer.
+Status PackAppender::Flush(uint64_t spare) {
+  const uint64_t offset = row_.tail - buffer_.size();
+  const size_t records = buffer_.size();
+  if (row_.tail > size_) {
+    buffer_.resize(records + spare);
+  }
+  Status status = file_->WriteAt(offset, buffer_.data(), buffer_.size());
+  if (!status.ok() && buffer_.size() > records) {
+    status = file_->WriteAt(offset, buffer_.data(), records);  // room for these may be left
+  }
+  LBOX_RETURN_IF_ERROR(status);
+  size_ = std::max(size_, row_.tail);
   buffer_.clear();
   return {};
 }
 
 // Done with the present pack.
 Status PackAppender::Close() {
-  LBOX_RETURN_IF_ERROR(Flush());
+  LBOX_RETURN_IF_ERROR(Flush(SpareBytes(row_.tail)));
   if (files_.options_.sync) {
     // Durable after this: the records appended to this pack.
     if (Status status = file_->Sync(); !status.ok()) {

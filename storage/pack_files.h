@@ -25,6 +25,10 @@ namespace lbox {
 
 inline constexpr uint64_t kPackBytes =
     16 * 1024 * 1024;  // a pack of this size takes no further record
+// Zeros that are written beyond the tail whenever a pack has to become longer: an eighth of it, but
+// no more than this. A flush of bytes that replace others costs half of one that has to make the
+// file longer, too.
+inline constexpr uint64_t kMaxSpareBytes = 64 * 1024;
 
 // What a body takes: its record's span in the pack and its own file, headers included.
 inline uint64_t LargeBytes(const BodyRow& row) {
@@ -97,7 +101,7 @@ class PackAppender {
 
  private:
   Status Start(uint64_t span);
-  Status Flush();
+  Status Flush(uint64_t spare);
   Status Close();
   Status NewPack();
 
@@ -108,6 +112,7 @@ class PackAppender {
   std::shared_ptr<File> file_;
   PackRow row_;
   std::string buffer_;  // to be written at row_.tail - buffer_.size()
+  uint64_t size_ = 0;   // of the file
   bool created_ = false;
   std::optional<Place> first_;
 };

@@ -153,16 +153,15 @@ class PosixEnv final : public Env {
   }
 
   Status MakeDirectory(const std::string& path, uint32_t mode, int64_t gid) override {
+    struct stat st;
+    const auto there = [&] { return stat(path.c_str(), &st) == 0; };
+    if (there()) {  // mostly
+      return S_ISDIR(st.st_mode) ? Status() : Failed("mkdir", path, EEXIST);
+    }
     if (mkdir(path.c_str(), static_cast<mode_t>(mode)) != 0) {
       const int error = errno;
-      if (error != EEXIST) {
-        return Failed("mkdir", path, error);
-      }
-      struct stat st;
-      if (stat(path.c_str(), &st) != 0) {
-        return Failed("stat", path, errno);
-      }
-      return S_ISDIR(st.st_mode) ? Status() : Failed("mkdir", path, error);
+      return error == EEXIST && there() && S_ISDIR(st.st_mode) ? Status()
+                                                               : Failed("mkdir", path, error);
     }
     const auto directory = Open(path, O_RDONLY | O_DIRECTORY);
     Status status = directory.ok() ? SetModeAndGroup((*directory)->descriptor(), path, mode, gid)

@@ -446,7 +446,9 @@ Status RebuildIndex(const StoreOptions& given, RebuildReport* report) {
   }
   Env& env = options.env != nullptr ? *options.env : *Env::Default();
   LBOX_RETURN_IF_ERROR(CheckFileSystem(options.path, options.allow_fuse));
-  LBOX_RETURN_IF_ERROR(CheckOwner(env, options.path));
+  if (const auto info = env.Stat(options.path); info.ok()) {
+    LBOX_RETURN_IF_ERROR(CheckOwner(options.path, *info));
+  }
   LBOX_ASSIGN_OR_RETURN(const Remains remains, FindRemains(env, options.path));
   if (!remains.any) {
     return Status(Code::kNotFound, "there is no store at " + options.path);

@@ -25,7 +25,15 @@ Result<std::vector<uint8_t>> BytesBeyond(StoreImpl& store, uint32_t pack, uint64
   LBOX_ASSIGN_OR_RETURN(const auto file, store.packs.OpenRead(pack));
   LBOX_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
   // A pack that has records takes no more than fit into kPackBytes.
-  bytes.resize(std::min(size - std::min(size, tail), kPackBytes));
+  const uint64_t beyond = std::min(size - std::min(size, tail), kPackBytes);
+  // Mostly zeros, which need no look at all of them.
+  bytes.resize(std::min<uint64_t>(beyond, kPackRecordFixedBytes));
+  LBOX_ASSIGN_OR_RETURN(const size_t first, file->ReadAt(tail, bytes.data(), bytes.size()));
+  bytes.resize(first);
+  if (!PackRecordHeaderBytes(bytes).ok()) {
+    return std::vector<uint8_t>();
+  }
+  bytes.resize(beyond);
   LBOX_ASSIGN_OR_RETURN(const size_t got, file->ReadAt(tail, bytes.data(), bytes.size()));
   bytes.resize(got);
   return bytes;

@@ -78,21 +78,25 @@ Status IgnoreAbsent(const Status& status) {
   return status.code() == Code::kNotFound ? Status() : status;
 }
 
-Status CheckPlace(Env& env, const StoreOptions& options) {
+// Whether CURRENT is there.
+Result<bool> CheckPlace(Env& env, const StoreOptions& options) {
   if (!options.path.starts_with('/')) {
     return Status(Code::kInvalid,
                   "the path of a store must be absolute, not \"" + options.path + "\"");
   }
   LBOX_RETURN_IF_ERROR(CheckFileSystem(options.path, options.allow_fuse));
-  const auto info = env.Stat(options.path);
-  if (info.ok() && !info->directory) {
-    return Status(Code::kInvalid, options.path + " is not a directory");
+  for (const std::string& path : {options.path, options.path + "/CURRENT"}) {
+    const auto info = env.Stat(path);
+    if (!info.ok()) {
+      return info.status().code() == Code::kNotFound ? Result<bool>(false) : info.status();
+    }
+    LBOX_RETURN_IF_ERROR(CheckOwner(path, *info));
+    if (info->directory != (path == options.path)) {
+      return Status(Code::kInvalid,
+                    path + (info->directory ? " is a directory" : " is not a directory"));
+    }
   }
-  if (!info.ok() && info.status().code() != Code::kNotFound) {
-    return info.status();
-  }
-  LBOX_RETURN_IF_ERROR(CheckOwner(env, options.path));
-  return CheckOwner(env, options.path + "/CURRENT");
+  return true;
 }
 
 IndexOptions IndexOptionsOf(StoreImpl& store) {
@@ -261,18 +265,20 @@ Status LookFirst(StoreImpl& store) {
 Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options, Opening opening) {
   const std::shared_ptr<StoreImpl> store(new StoreImpl(options));
   Env& env = store->env;
-  LBOX_RETURN_IF_ERROR(CheckPlace(env, store->options));
-  const auto current = ReadCurrent(env, store->folder);
-  if (!current.ok()) {
-    if (current.status().code() != Code::kNotFound) {
-      return current.status();
-    }
+  LBOX_ASSIGN_OR_RETURN(const bool there, CheckPlace(env, store->options));
+  if (!there) {
     LBOX_RETURN_IF_ERROR(CreateUnlessThere(*store));
   }
   LBOX_RETURN_IF_ERROR(CheckFolders(env, store->folder));
   if (store->lock == nullptr) {
-    LBOX_ASSIGN_OR_RETURN(auto lock, OpenLock(*store, true));
-    LBOX_RETURN_IF_ERROR(UseLock(*store, std::move(lock)));
+    auto lock = OpenLock(*store, false);
+    if (lock.status().code() == Code::kNotFound) {
+      // Nothing is made in a store that a newer version has written.
+      LBOX_RETURN_IF_ERROR(ReadCurrent(env, store->folder).status());
+      lock = OpenLock(*store, true);
+    }
+    LBOX_RETURN_IF_ERROR(lock.status());
+    LBOX_RETURN_IF_ERROR(UseLock(*store, std::move(lock.value())));
   }
   if (opening == Opening::kUse) {
     LBOX_RETURN_IF_ERROR(LookFirst(*store));

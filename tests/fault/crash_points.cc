@@ -133,8 +133,8 @@ CrashReport TestCrashPoints(const Recording& recording, const std::string& work,
        point += options.stride) {
     disk.Advance(point);
     report.points++;
-    const auto expected = recording.Expected(point);
     for (const CutKind cut : options.cuts) {
+      const auto expected = recording.Expected(point, cut == CutKind::kTorn);
       const std::string image = work + "/image";
       MakeEmpty(image);
       disk.Cut(cut, image);

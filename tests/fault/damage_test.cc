@@ -235,7 +235,7 @@ TEST_F(DamageTest, PacksAndLargeBodiesCutOrRemoved) {
   size_t lost = 0;
   for (const char* prefix : {"p/", "l/"}) {
     for (const std::string& name : FilesIn(prefix)) {
-      const size_t size = files_[name].size();
+      const size_t size = UsedBytes(files_[name]);
       for (size_t i = 0; i <= 8 && !HasFailure(); i++) {
         const bool remove = i == 8;
         SCOPED_TRACE(name + (remove ? " removed" : " cut to " + std::to_string(size * i / 8)));

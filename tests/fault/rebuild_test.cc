@@ -226,7 +226,6 @@ TEST_F(RebuildTest, SavesThatNeverCommitted) {
   }
   WriteFile(index, before);  // as if the power had gone before the commit
   const std::string pack = options_.path + "/p/00000001";
-  const auto size = fs::file_size(pack);
   // Hidden from who opens the store, or the save would be done again.
   const std::string bytes = ReadFile(pack);
   std::string hidden = bytes;
@@ -244,7 +243,7 @@ TEST_F(RebuildTest, SavesThatNeverCommitted) {
   EXPECT_EQ(report_.doubtful_count, 1u) << ToText(report_);
   // Torn: it is not there.
   driver_.Close();
-  fs::resize_file(pack, size - 100);
+  fs::resize_file(pack, UsedBytes(bytes) - 100);
   Lose(options_.path, {});
   report_ = MustRebuild(options_);
   EXPECT_EQ(report_.lost_count, 1u) << "it had become a message";
@@ -259,7 +258,7 @@ TEST_F(RebuildTest, TornSaveIsAbsent) {
   driver_.Close();
   const std::string pack = options_.path + "/p/00000001";
   std::string bytes = ReadFile(pack);
-  bytes.replace(bytes.size() - 1000, 1000, 1000, '\0');
+  bytes.replace(UsedBytes(bytes) - 1000, 1000, 1000, '\0');
   WriteFile(pack, bytes);
   Lose(options_.path, {});
   report_ = MustRebuild(options_);

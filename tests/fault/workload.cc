@@ -27,7 +27,7 @@ StoreOptions StoreIn(const std::string& folder) {
   return options;
 }
 
-std::vector<const Model*> Recording::Expected(size_t point) const {
+std::vector<const Model*> Recording::Expected(size_t point, bool halfway) const {
   std::vector<const Model*> expected;
   for (const Model& model : start) {
     expected.push_back(&model);
@@ -35,7 +35,7 @@ std::vector<const Model*> Recording::Expected(size_t point) const {
   size_t last = begin;
   for (const Step& step : steps) {
     if (step.end > point) {
-      if (point > last) {
+      if (point > last || halfway) {
         expected.push_back(&step.after);
       }
       break;
@@ -300,7 +300,7 @@ Recording RecordNext(const Recording& recording, size_t point, CutKind cut,
   disk.Advance(point);
   disk.Cut(cut, folder);
   std::vector<Model> models;
-  for (const Model* model : recording.Expected(point)) {
+  for (const Model* model : recording.Expected(point, cut == CutKind::kTorn)) {
     models.push_back(*model);
   }
   Trace start = cut == CutKind::kKilled ? recording.trace.Until(point) : Recorder(folder).trace;

@@ -28,8 +28,8 @@ struct Recording {
   size_t begin = 0;              // of the calls of `steps`
 
   // What the store must hold when the power goes before call `point`: the state after the last step
-  // that was acknowledged, or that after the step under way.
-  [[nodiscard]] std::vector<const Model*> Expected(size_t point) const;
+  // that was acknowledged, or that after the step under way. `halfway`: half of that call was made.
+  [[nodiscard]] std::vector<const Model*> Expected(size_t point, bool halfway = false) const;
   // Where in the script that is, for messages.
   [[nodiscard]] std::string Describe(size_t point) const;
 };

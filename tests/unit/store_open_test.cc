@@ -188,7 +188,7 @@ TEST_F(StoreOpenTest, ServesWhatAMissingOrShortPackLeaves) {
     if (missing) {
       fs::remove(pack);
     } else {
-      fs::resize_file(pack, bytes.size() - 1);
+      fs::resize_file(pack, UsedBytes(bytes) - 1);
     }
     const auto store = MustOpen(Options());
     ASSERT_NE(store, nullptr);

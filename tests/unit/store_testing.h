@@ -9,6 +9,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -53,6 +54,11 @@ class TempFolder {
   std::string path_;
   const pid_t owner_ = getpid();
 };
+
+// Where the zeros begin at which a file ends: a pack has some to spare behind its last record.
+inline size_t UsedBytes(std::string_view bytes) {
+  return bytes.find_last_not_of('\0') + 1;
+}
 
 inline std::string ReadFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
