@@ -1,6 +1,6 @@
 #include "storage/checksum.h"
 
-#define XXH_STATIC_LINKING_ONLY  // for the size of XXH3_state_t
+#define XXH_INLINE_ALL  // no library to be loaded with each mail process
 #include <xxhash.h>
 
 namespace lbox {

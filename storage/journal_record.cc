@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "journal.pb.h"
 #include "storage/checksum.h"
 #include "storage/coding.h"
+#include "storage/protobuf.h"
 
 namespace lbox {
 namespace {
@@ -16,8 +16,8 @@ Status Corrupt(const char* why) {
   return Status(Code::kCorruption, std::string("journal: ") + why);
 }
 
-std::string ToBytes(const Guid& guid) {
-  return std::string(guid.bytes.begin(), guid.bytes.end());
+std::string_view ToBytes(const Guid& guid) {
+  return {reinterpret_cast<const char*>(guid.bytes.data()), guid.bytes.size()};
 }
 
 // Of 16 bytes; no bytes are the empty one.
@@ -40,118 +40,140 @@ size_t Padded(size_t size) {
   return (size + kJournalAlignment - 1) / kJournalAlignment * kJournalAlignment;
 }
 
-void Fill(pb::JournalCopy& to, const JournalCopy& from) {
-  to.set_uid(from.message.uid);
-  to.set_body_id(from.message.body_id);
-  to.set_guid(ToBytes(from.message.guid));
-  to.set_received(from.message.received);
-  to.set_saved(from.message.saved);
-  to.set_flags(from.message.flags);
-  to.set_cause(static_cast<uint32_t>(from.message.cause));
-  to.set_physical_size(from.message.physical_size);
-  to.set_virtual_size(from.message.virtual_size);
-  for (const std::string& keyword : from.keywords) {
-    to.add_keywords(keyword);
-  }
-  to.set_original_guid(from.original_guid);
-  to.set_pop3_uidl(from.pop3_uidl);
-  to.set_pop3_order(from.pop3_order);
-  to.set_source_mailbox(ToBytes(from.source_mailbox));
-  to.set_source_uid(from.source_uid);
-}
-
-std::string EncodePayload(const JournalRecord& record) {
-  pb::JournalRecord message;
-  message.set_mailbox(ToBytes(record.mailbox));
-  message.set_next_uid(record.next_uid);
-  message.set_saved(record.saved);
-  for (const Change& change : record.changes) {
-    pb::JournalChange& to = *message.add_changes();
-    to.set_kind(static_cast<uint32_t>(change.kind));
-    to.set_uid1(change.uid1);
-    to.set_uid2(change.uid2);
-    to.set_add_flags(change.add_flags);
-    to.set_remove_flags(change.remove_flags);
-    to.set_text(change.text);
-    to.set_time(change.time);
-  }
-  for (const JournalCopy& copy : record.copies) {
-    Fill(*message.add_copies(), copy);
-  }
-  if (record.state.has_value()) {
-    pb::JournalState& to = *message.mutable_state();
-    to.set_guid(ToBytes(record.state->guid));
-    to.set_name(record.state->name);
-    to.set_uid_validity(record.state->uid_validity);
-    to.set_first_recent_uid(record.state->first_recent_uid);
-    to.set_modseq_ceiling(record.state->modseq_ceiling);
-  }
-  message.set_removed(record.removed);
+// The messages of journal.proto.
+std::string Encode(const Change& change) {
   std::string bytes;
-  // Fails only beyond 2 GiB or without a required field, which proto3 does not have.
-  [[maybe_unused]] const bool ok = message.SerializeToString(&bytes);
-  assert(ok);
+  ProtobufWriter out(bytes);
+  out.Number(1, static_cast<uint32_t>(change.kind));
+  out.Number(2, change.uid1);
+  out.Number(3, change.uid2);
+  out.Number(4, change.add_flags);
+  out.Number(5, change.remove_flags);
+  out.Bytes(6, change.text);
+  out.Number(7, change.time);
   return bytes;
 }
 
-bool Take(const pb::JournalCopy& from, JournalCopy& to) {
-  to.message.uid = from.uid();
-  to.message.body_id = from.body_id();
-  to.message.received = from.received();
-  to.message.saved = from.saved();
-  to.message.flags = static_cast<uint8_t>(from.flags());
-  to.message.cause = static_cast<Cause>(from.cause());
-  to.message.physical_size = from.physical_size();
-  to.message.virtual_size = from.virtual_size();
-  to.keywords.assign(from.keywords().begin(), from.keywords().end());
-  to.original_guid = from.original_guid();
-  to.pop3_uidl = from.pop3_uidl();
-  to.pop3_order = from.pop3_order();
-  to.source_uid = from.source_uid();
-  return from.flags() <= UINT8_MAX && from.cause() <= UINT8_MAX &&
-         FromBytes(from.guid(), to.message.guid) &&
-         FromBytes(from.source_mailbox(), to.source_mailbox);
+bool Decode(std::span<const uint8_t> data, Change& change) {
+  uint32_t kind = 0, add = 0, remove = 0;
+  const bool whole = ReadProtobuf(data, [&](ProtobufField& field) {
+    field.Number(1, kind);
+    field.Number(2, change.uid1);
+    field.Number(3, change.uid2);
+    field.Number(4, add);
+    field.Number(5, remove);
+    field.Bytes(6, change.text);
+    field.Number(7, change.time);
+  });
+  change.kind = static_cast<Change::Kind>(kind);
+  change.add_flags = static_cast<uint8_t>(add);
+  change.remove_flags = static_cast<uint8_t>(remove);
+  return whole && kind <= static_cast<uint32_t>(Change::Kind::kRetrieved) && add <= UINT8_MAX &&
+         remove <= UINT8_MAX;
+}
+
+std::string Encode(const JournalCopy& copy) {
+  std::string bytes;
+  ProtobufWriter out(bytes);
+  out.Number(1, copy.message.uid);
+  out.Number(2, copy.message.body_id);
+  out.Bytes(3, ToBytes(copy.message.guid));
+  out.Signed(4, copy.message.received);
+  out.Number(5, copy.message.saved);
+  out.Number(6, copy.message.flags);
+  out.Number(7, static_cast<uint32_t>(copy.message.cause));
+  out.Number(8, copy.message.physical_size);
+  out.Number(9, copy.message.virtual_size);
+  out.Each(10, copy.keywords);
+  out.Bytes(11, copy.original_guid);
+  out.Bytes(12, copy.pop3_uidl);
+  out.Number(13, copy.pop3_order);
+  out.Bytes(14, ToBytes(copy.source_mailbox));
+  out.Number(15, copy.source_uid);
+  return bytes;
+}
+
+bool Decode(std::span<const uint8_t> data, JournalCopy& copy) {
+  uint32_t flags = 0, cause = 0;
+  std::string guid, source;
+  const bool whole = ReadProtobuf(data, [&](ProtobufField& field) {
+    field.Number(1, copy.message.uid);
+    field.Number(2, copy.message.body_id);
+    field.Bytes(3, guid);
+    field.Signed(4, copy.message.received);
+    field.Number(5, copy.message.saved);
+    field.Number(6, flags);
+    field.Number(7, cause);
+    field.Number(8, copy.message.physical_size);
+    field.Number(9, copy.message.virtual_size);
+    field.Each(10, copy.keywords);
+    field.Bytes(11, copy.original_guid);
+    field.Bytes(12, copy.pop3_uidl);
+    field.Number(13, copy.pop3_order);
+    field.Bytes(14, source);
+    field.Number(15, copy.source_uid);
+  });
+  copy.message.flags = static_cast<uint8_t>(flags);
+  copy.message.cause = static_cast<Cause>(cause);
+  return whole && flags <= UINT8_MAX && cause <= UINT8_MAX && FromBytes(guid, copy.message.guid) &&
+         FromBytes(source, copy.source_mailbox);
+}
+
+std::string Encode(const JournalState& state) {
+  std::string bytes;
+  ProtobufWriter out(bytes);
+  out.Bytes(1, ToBytes(state.guid));
+  out.Bytes(2, state.name);
+  out.Number(3, state.uid_validity);
+  out.Number(4, state.first_recent_uid);
+  out.Number(5, state.modseq_ceiling);
+  return bytes;
+}
+
+bool Decode(std::span<const uint8_t> data, JournalState& state) {
+  std::string guid;
+  const bool whole = ReadProtobuf(data, [&](ProtobufField& field) {
+    field.Bytes(1, guid);
+    field.Bytes(2, state.name);
+    field.Number(3, state.uid_validity);
+    field.Number(4, state.first_recent_uid);
+    field.Number(5, state.modseq_ceiling);
+  });
+  return whole && FromBytes(guid, state.guid);
+}
+
+std::string EncodePayload(const JournalRecord& record) {
+  std::string bytes;
+  ProtobufWriter out(bytes);
+  out.Bytes(1, ToBytes(record.mailbox));
+  out.Number(2, record.next_uid);
+  out.Number(3, record.saved);
+  for (const Change& change : record.changes) {
+    out.Message(4, Encode(change));
+  }
+  for (const JournalCopy& copy : record.copies) {
+    out.Message(5, Encode(copy));
+  }
+  if (record.state.has_value()) {
+    out.Message(6, Encode(*record.state));
+  }
+  out.Number(7, record.removed ? 1 : 0);
+  return bytes;
 }
 
 bool DecodePayload(std::span<const uint8_t> data, JournalRecord& record) {
-  pb::JournalRecord message;
-  if (!message.ParseFromArray(data.data(), static_cast<int>(data.size())) ||
-      !FromBytes(message.mailbox(), record.mailbox)) {
-    return false;
-  }
-  record.next_uid = message.next_uid();
-  record.saved = message.saved();
-  for (const pb::JournalChange& from : message.changes()) {
-    if (from.kind() > static_cast<uint32_t>(Change::Kind::kRetrieved) ||
-        from.add_flags() > UINT8_MAX || from.remove_flags() > UINT8_MAX) {
-      return false;
-    }
-    Change& to = record.changes.emplace_back();
-    to.kind = static_cast<Change::Kind>(from.kind());
-    to.uid1 = from.uid1();
-    to.uid2 = from.uid2();
-    to.add_flags = static_cast<uint8_t>(from.add_flags());
-    to.remove_flags = static_cast<uint8_t>(from.remove_flags());
-    to.text = from.text();
-    to.time = from.time();
-  }
-  for (const pb::JournalCopy& from : message.copies()) {
-    if (!Take(from, record.copies.emplace_back())) {
-      return false;
-    }
-  }
-  if (message.has_state()) {
-    JournalState& to = record.state.emplace();
-    to.name = message.state().name();
-    to.uid_validity = message.state().uid_validity();
-    to.first_recent_uid = message.state().first_recent_uid();
-    to.modseq_ceiling = message.state().modseq_ceiling();
-    if (!FromBytes(message.state().guid(), to.guid)) {
-      return false;
-    }
-  }
-  record.removed = message.removed();
-  return true;
+  bool valid = true;
+  std::string mailbox;
+  const bool whole = ReadProtobuf(data, [&](ProtobufField& field) {
+    field.Bytes(1, mailbox);
+    field.Number(2, record.next_uid);
+    field.Number(3, record.saved);
+    field.Message(4, [&](auto bytes) { valid &= Decode(bytes, record.changes.emplace_back()); });
+    field.Message(5, [&](auto bytes) { valid &= Decode(bytes, record.copies.emplace_back()); });
+    field.Message(6, [&](auto bytes) { valid &= Decode(bytes, record.state.emplace()); });
+    field.Number(7, record.removed);
+  });
+  return whole && valid && FromBytes(mailbox, record.mailbox);
 }
 
 }  // namespace

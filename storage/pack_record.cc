@@ -3,9 +3,9 @@
 #include <array>
 #include <climits>
 
-#include "cold.pb.h"
 #include "storage/checksum.h"
 #include "storage/coding.h"
+#include "storage/protobuf.h"
 
 namespace lbox {
 namespace {
@@ -39,34 +39,28 @@ uint64_t RecordHash(std::span<const uint8_t> header) {
   return hasher.Digest();
 }
 
+// RecordExtra of cold.proto.
 std::string EncodeVariable(const PackRecord& record) {
-  pb::RecordExtra extra;
-  for (const std::string& keyword : record.keywords) {
-    extra.add_keywords(keyword);
-  }
-  extra.set_original_guid(record.original_guid);
-  extra.set_pop3_uidl(record.pop3_uidl);
-  extra.set_pop3_order(record.pop3_order);
-  extra.set_uid_validity(record.uid_validity);
-  extra.set_mailbox_name(record.mailbox_name);
   std::string bytes;
-  [[maybe_unused]] const bool ok = extra.SerializeToString(&bytes);
-  assert(ok);
+  ProtobufWriter extra(bytes);
+  extra.Each(1, record.keywords);
+  extra.Bytes(2, record.original_guid);
+  extra.Bytes(3, record.pop3_uidl);
+  extra.Number(4, record.pop3_order);
+  extra.Number(5, record.uid_validity);
+  extra.Bytes(6, record.mailbox_name);
   return bytes;
 }
 
 bool DecodeVariable(std::span<const uint8_t> data, PackRecord& record) {
-  pb::RecordExtra extra;
-  if (!extra.ParseFromArray(data.data(), static_cast<int>(data.size()))) {
-    return false;
-  }
-  record.keywords.assign(extra.keywords().begin(), extra.keywords().end());
-  record.original_guid = extra.original_guid();
-  record.pop3_uidl = extra.pop3_uidl();
-  record.pop3_order = extra.pop3_order();
-  record.uid_validity = extra.uid_validity();
-  record.mailbox_name = extra.mailbox_name();
-  return true;
+  return ReadProtobuf(data, [&](ProtobufField& field) {
+    field.Each(1, record.keywords);
+    field.Bytes(2, record.original_guid);
+    field.Bytes(3, record.pop3_uidl);
+    field.Number(4, record.pop3_order);
+    field.Number(5, record.uid_validity);
+    field.Bytes(6, record.mailbox_name);
+  });
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 #include "storage/rows.h"
 
-#include "cold.pb.h"
 #include "storage/checksum.h"
 #include "storage/coding.h"
+#include "storage/protobuf.h"
 
 namespace lbox {
 namespace {
@@ -52,28 +52,21 @@ Status CheckRow(const char* row, std::span<const uint8_t> data, size_t size) {
 }
 
 // A cold value is the protobuf followed by the same checksum as a row's.
-template <typename T>
-std::string SealCold(const T& message) {
-  std::string bytes;
-  // Fails only beyond 2 GiB or without a required field, which proto3 does not have.
-  [[maybe_unused]] const bool ok = message.SerializeToString(&bytes);
-  assert(ok);
+std::string SealCold(std::string bytes) {
   uint8_t check[kCheckBytes];
   StoreLittle(check, static_cast<uint32_t>(Hash64(bytes.data(), bytes.size())));
   bytes.append(check, check + kCheckBytes);
   return bytes;
 }
 
-template <typename T>
-Status OpenCold(const char* row, std::span<const uint8_t> data, T& message) {
+template <typename Visit>
+Status OpenCold(const char* row, std::span<const uint8_t> data, Visit visit) {
   if (!Sealed(data)) {
     return Corrupt(row, "wrong checksum");
   }
-  const size_t size = data.size() - kCheckBytes;
-  if (size > INT32_MAX || !message.ParseFromArray(data.data(), static_cast<int>(size))) {
-    return Corrupt(row, "no valid protobuf");
-  }
-  return {};
+  return ReadProtobuf(data.first(data.size() - kCheckBytes), visit)
+             ? Status()
+             : Corrupt(row, "no valid protobuf");
 }
 
 }  // namespace
@@ -334,47 +327,41 @@ Result<PackRow> DecodePackRow(std::span<const uint8_t> data) {
 }
 
 std::string EncodeCold(const MailboxCold& cold) {
-  pb::MailboxCold message;
-  message.set_name(cold.name);
-  for (const std::string& keyword : cold.keywords) {
-    message.add_keywords(keyword);
-  }
-  return SealCold(message);
+  std::string bytes;
+  ProtobufWriter message(bytes);
+  message.Bytes(1, cold.name);
+  message.Each(2, cold.keywords);
+  return SealCold(std::move(bytes));
 }
 
 Result<MailboxCold> DecodeMailboxCold(std::span<const uint8_t> data) {
-  pb::MailboxCold message;
-  if (Status status = OpenCold("mailbox_cold", data, message); !status.ok()) {
-    return status;
-  }
   MailboxCold cold;
-  cold.name = message.name();
-  cold.keywords.assign(message.keywords().begin(), message.keywords().end());
-  return cold;
+  Status status = OpenCold("mailbox_cold", data, [&](ProtobufField& field) {
+    field.Bytes(1, cold.name);
+    field.Each(2, cold.keywords);
+  });
+  return status.ok() ? Result<MailboxCold>(std::move(cold)) : status;
 }
 
 std::string EncodeCold(const MessageExtra& extra) {
-  pb::MessageExtra message;
-  message.set_original_guid(extra.original_guid);
-  message.set_pop3_uidl(extra.pop3_uidl);
-  message.set_pop3_order(extra.pop3_order);
-  for (const uint32_t keyword : extra.keywords) {
-    message.add_keywords(keyword);
-  }
-  return SealCold(message);
+  std::string bytes;
+  ProtobufWriter message(bytes);
+  message.Bytes(1, extra.original_guid);
+  message.Bytes(2, extra.pop3_uidl);
+  message.Number(3, extra.pop3_order);
+  message.Each(4, extra.keywords);
+  return SealCold(std::move(bytes));
 }
 
 Result<MessageExtra> DecodeMessageExtra(std::span<const uint8_t> data) {
-  pb::MessageExtra message;
-  if (Status status = OpenCold("extra", data, message); !status.ok()) {
-    return status;
-  }
   MessageExtra extra;
-  extra.original_guid = message.original_guid();
-  extra.pop3_uidl = message.pop3_uidl();
-  extra.pop3_order = message.pop3_order();
-  extra.keywords.assign(message.keywords().begin(), message.keywords().end());
-  return extra;
+  Status status = OpenCold("extra", data, [&](ProtobufField& field) {
+    field.Bytes(1, extra.original_guid);
+    field.Bytes(2, extra.pop3_uidl);
+    field.Number(3, extra.pop3_order);
+    field.Each(4, extra.keywords);
+  });
+  return status.ok() ? Result<MessageExtra>(std::move(extra)) : status;
 }
 
 }  // namespace lbox
