@@ -31,6 +31,7 @@ warn_overage = "0"
 [package.web]
 limit = "10M"
 warn_percent = [50, 90]
+pop3_retention = { days = 14, unretrieved = "delete", with_imap = true, notice_days = 0 }
 [account."example.com"]
 package = "gold"
 domains = ["example.com"]
@@ -225,3 +226,25 @@ def test_what_operators_see(grown):
                              (("nobody.example",), "no account")):
         answer = grown.doveadm("hosting", "growth", *wrong, check=False)
         assert answer.code != 0 and complaint in answer.err, (wrong, answer.err)
+
+
+def hour_after(site, account):
+    """An hour goes by; the account, whose figures have changed, has been looked at."""
+    site.advance(3600)
+    hour = utc(site).strftime("%Y-%m-%d %H:")
+    until(lambda: any(row["at"].startswith(hour) for row in history(site, account, "hours")), "no record of " + hour)
+
+
+def test_removed_by_retention(site):
+    eve = "eve@strange.example"
+    for name in ("old", "older"):
+        deliver(site, eve, 30 * KB, name)
+    site.await_usage(STRANGE, lambda usage: usage.mail > 60 * KB)
+    hour_after(site, STRANGE)
+    site.doveadm("hosting", "retention", "run", "--now", str(site.now() + 30 * DAY), eve)
+    site.await_usage(STRANGE, lambda usage: usage.mail == 0)
+    hour_after(site, STRANGE)
+    last = history(site, STRANGE, "hours")[-1]
+    assert 60 * KB < int(last["removed_retention"]) < 63 * KB and last["removed_imap"] == last["removed_pop3"] == "0", last
+    assert int(last["change"]) == -int(last["removed_retention"])
+    assert forecast(site, STRANGE)["kept_percent"] in ("", "0")
