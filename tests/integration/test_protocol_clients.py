@@ -1,6 +1,9 @@
 """Debian's own mail programs meet a package without IMAP: what they say of it, and POP3 works."""
 
+import imaplib
 import os
+import poplib
+import ssl
 import subprocess
 
 import pytest
@@ -23,12 +26,13 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(module_server_factory, certificate):
-    ports = Listeners("imaps")
+    ports = Listeners("imaps", "pop3s")
     tls = {"2.3": "ssl = yes\nssl_cert = <%s/cert\nssl_key = <%s/key\n" % (certificate, certificate),
            "2.4": "ssl = yes\nssl_server_cert_file = %s/cert\nssl_server_key_file = %s/key\n" % (certificate, certificate)}
-    listener = "service imap-login {\n  inet_listener imaps {\n    port = %d\n    ssl = yes\n  }\n}\n" % ports["imaps"]
-    site = logins(module_server_factory, after={series: text + listener for series, text in tls.items()})
-    site.imaps = ports["imaps"]
+    listeners = "".join("service %s-login {\n  inet_listener %ss {\n    port = %d\n    ssl = yes\n  }\n}\n" % (name, name, ports[name + "s"])
+                        for name in ("imap", "pop3"))
+    site = logins(module_server_factory, after={series: text + listeners for series, text in tls.items()})
+    site.imaps, site.pop3s = ports["imaps"], ports["pop3s"]
     site.certificate = certificate
     yield site
     ports.release()
@@ -77,16 +81,42 @@ def test_mutt_prints_the_reason_that_ends_a_session(server_factory, tmp_path):
     assert pop3_login(server, USER).text.startswith("[AUTH] POP3 is not included in your package pop-s.")
 
 
-def test_starttls_and_imaps(site):
-    """The answer of imaplib on each kind of connection."""
-    import imaplib
-    import ssl
+@pytest.fixture
+def any_certificate():
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    plain = imaplib.IMAP4(HOST, site.server.imap_port)
-    plain.starttls(context)
-    for connection in (plain, imaplib.IMAP4_SSL(HOST, site.imaps, ssl_context=context)):
-        with pytest.raises(imaplib.IMAP4.error, match="IMAP is not included in your package pop-s"):
-            connection.login(USER, PASSWORD)
-        connection.shutdown()
+    return context
+
+
+@pytest.mark.parametrize("implicit", [False, True], ids=["starttls", "imaps"])
+def test_imap_over_tls(site, any_certificate, implicit):
+    def connect():
+        if implicit:
+            return imaplib.IMAP4_SSL(HOST, site.imaps, ssl_context=any_certificate)
+        connection = imaplib.IMAP4(HOST, site.server.imap_port)
+        connection.starttls(any_certificate)
+        return connection
+    connection = connect()
+    with pytest.raises(imaplib.IMAP4.error, match="IMAP is not included in your package pop-s"):
+        connection.login(USER, PASSWORD)
+    connection.shutdown()
+    with connect() as connection:
+        connection.login("admin@pop.example", PASSWORD)
+        assert connection.select("INBOX")[0] == "OK"
+
+
+@pytest.mark.parametrize("implicit", [False, True], ids=["stls", "pop3s"])
+def test_pop3_over_tls(site, any_certificate, implicit):
+    user = "tls-%d@pop.example" % implicit
+    site.server.deliver(user, normal_messages(1, 5)[0])
+    if implicit:
+        connection = poplib.POP3_SSL(HOST, site.pop3s, context=any_certificate)
+    else:
+        connection = poplib.POP3(HOST, site.server.pop3_port)
+        connection.stls(any_certificate)
+    connection.user(user)
+    connection.pass_(PASSWORD)
+    assert connection.stat()[0] == 1
+    assert connection.retr(1)[0].startswith(b"+OK")
+    connection.quit()

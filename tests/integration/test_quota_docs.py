@@ -4,17 +4,15 @@
 import os
 import re
 import shutil
-import socket
 import sqlite3
-import subprocess
 import tempfile
 
 import pytest
 
-from support.beside import imap, message, until
+from support.beside import imap, message
+from support.directory import Directory
 from support.docs import block_after
 from support.hosting import Hosting
-from support.ports import Port
 from support.server import SERIES
 
 KB = 1024
@@ -33,6 +31,8 @@ USERS = [  # user, account, package, extra space, mailbox limit; and the limits 
     ("empty@a.example", "", "", "", "", 0, 0),
     ("free@a.example", None, None, None, None, 0, 0),
 ]
+
+ATTRIBUTES = ("customer", "tier", "extraSpace", "mailboxMax")  # of the directory, for what follows the user
 
 
 @pytest.fixture
@@ -108,57 +108,12 @@ def test_settings(server_factory, tmp_path):
         assert wanted in shown, wanted
 
 
-class Directory:
-    """A private LDAP server with the users of a server of ours."""
-
-    CONF = """include /etc/ldap/schema/core.schema
-include /etc/ldap/schema/cosine.schema
-include /etc/ldap/schema/nis.schema
-modulepath /usr/lib/ldap
-moduleload back_mdb
-%s
-database mdb
-suffix "dc=example"
-directory %s/db
-"""
-    ATTRIBUTE = "attributetype ( 1.1.2.%d NAME '%s' EQUALITY caseExactMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )"
-    NAMES = ("customer", "tier", "extraSpace", "mailboxMax")
-
-    def __init__(self, folder):
-        self.folder, self.port, self.process = folder, Port(), None
-        os.mkdir(folder + "/db")
-        with open(folder + "/slapd.conf", "w", encoding="ascii") as file:
-            file.write(self.CONF % ("\n".join(self.ATTRIBUTE % pair for pair in enumerate(self.NAMES, 1)), folder))
-
-    def start(self):
-        os.mkdir(self.folder + "/mail")
-        os.chown(self.folder + "/mail", 5000, 5000)
-        entries = ["dn: dc=example\nobjectClass: domain\ndc: example\n"]
-        for number, (user, *values, _, _) in enumerate(USERS):
-            lines = ["dn: uid=u%d,dc=example" % number, "objectClass: account", "objectClass: posixAccount", "objectClass: extensibleObject",
-                     "uid: u%d" % number, "cn: u", "mail: " + user, "homeDirectory: %s/mail/%s" % (self.folder, user), "uidNumber: 5000", "gidNumber: 5000"]
-            entries.append("\n".join(lines + ["%s: %s" % pair for pair in zip(self.NAMES, values) if pair[1]]) + "\n")
-        subprocess.run(["slapadd", "-f", self.folder + "/slapd.conf"], input="\n".join(entries), text=True, check=True, capture_output=True)
-        self.process = subprocess.Popen(["slapd", "-d", "0", "-f", self.folder + "/slapd.conf", "-h", "ldap://127.0.0.1:%d" % self.port.number])
-        until(self.answers, "the directory does not answer")
-
-    def answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port.number)).close()
-            return True
-        except OSError:
-            return False
-
-    def stop(self):
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait()
-        self.port.release()
-
-
 @pytest.fixture
 def directory(folder):
-    made = Directory(folder)
+    os.mkdir(folder + "/mail")
+    os.chown(folder + "/mail", 5000, 5000)
+    made = Directory(folder, ATTRIBUTES, [
+        {"mail": user, "homeDirectory": "%s/mail/%s" % (folder, user), **dict(zip(ATTRIBUTES, values))} for user, *values, _, _ in USERS])
     try:
         made.start()
         yield made
