@@ -1,5 +1,5 @@
-// doveadm hosting usage, recalc, source set, forget, reload, status: what hosting-usage knows and
-// does.
+// doveadm hosting usage, recalc, source set, warn, forget, reload, status: what hosting-usage knows
+// and does.
 #include <ctime>
 
 #include "plugin/doveadm-hosting-common.h"
@@ -165,6 +165,15 @@ void cmd_hosting_source_set(struct doveadm_cmd_context* cctx) {
     command.mutable_set_source()->set_account(doveadm_hosting_param(cctx, "account"));
     command.mutable_set_source()->set_source(doveadm_hosting_param(cctx, "source"));
     command.mutable_set_source()->set_bytes(*size);
+    return print_text(admin, command);
+  });
+}
+
+void cmd_hosting_warn(struct doveadm_cmd_context* cctx) {
+  text_result();
+  doveadm_hosting_ask([&](hosting::UsageAdmin& admin) {
+    wire::Admin command;
+    command.mutable_warn_trial()->set_account(doveadm_hosting_param(cctx, "account"));
     return print_text(admin, command);
   });
 }

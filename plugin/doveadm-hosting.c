@@ -70,6 +70,10 @@ static struct doveadm_cmd_ver2 hosting_commands[] = {
                                                               CMD_PARAM_FLAG_POSITIONAL)
          DOVEADM_CMD_PARAM('\0', "size", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL)
              DOVEADM_CMD_PARAMS_END},
+    {.name = "hosting warn",
+     .usage = "<account>",
+     .cmd = cmd_hosting_warn,
+     DOVEADM_CMD_PARAMS_START ACCOUNT_PARAM DOVEADM_CMD_PARAMS_END},
     {.name = "hosting forget",
      .usage = "<user>",
      .cmd = cmd_hosting_forget,

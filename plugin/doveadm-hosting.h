@@ -24,6 +24,7 @@ void cmd_hosting_policy_apply(struct doveadm_cmd_context* cctx);
 void cmd_hosting_usage(struct doveadm_cmd_context* cctx);
 void cmd_hosting_recalc(struct doveadm_cmd_context* cctx);
 void cmd_hosting_source_set(struct doveadm_cmd_context* cctx);
+void cmd_hosting_warn(struct doveadm_cmd_context* cctx);
 void cmd_hosting_forget(struct doveadm_cmd_context* cctx);
 void cmd_hosting_reload(struct doveadm_cmd_context* cctx);
 void cmd_hosting_status(struct doveadm_cmd_context* cctx);

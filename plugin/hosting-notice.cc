@@ -66,12 +66,16 @@ int hosting_notice_deliver(hosting_user& user, const std::string& subject,
   notice.date = message_date_create(time(nullptr));
   notice.id = std::string(guid_128_to_string(id)) + "@" + domain;
 
+  return hosting_notice_save(user, hosting::MessageOf(notice));
+}
+
+int hosting_notice_save(hosting_user& user, const std::string& message) {
   struct mail_namespace* ns = mail_namespace_find_inbox(user.user->namespaces);
   struct mailbox* box = mailbox_alloc(
       ns->list, "INBOX",
       static_cast<enum mailbox_flags>(MAILBOX_FLAG_SAVEONLY | MAILBOX_FLAG_POST_SESSION));
   user.noticing = true;
-  const int ret = save(box, hosting::MessageOf(notice));
+  const int ret = save(box, message);
   user.noticing = false;
   if (ret < 0) {
     e_error(user.event, "A notice could not be delivered: %s",

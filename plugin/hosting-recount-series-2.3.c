@@ -10,7 +10,7 @@ const int hosting_recount_service_flags = MASTER_SERVICE_FLAG_KEEP_CONFIG_OPEN;
 
 static struct mail_storage_service_user* service_user;
 
-void hosting_recount_series_preinit(void) {
+void hosting_recount_series_preinit(const char* service) {
   struct restrict_access_settings set;
   struct master_service_settings_input input;
   struct master_service_settings_output output;
@@ -21,7 +21,7 @@ void hosting_recount_series_preinit(void) {
     return;
   i_zero(&input);
   input.module = "mail";
-  input.service = "hosting-recount";
+  input.service = service;
   (void)master_service_settings_read(master_service, &input, &output, &error);
 }
 
@@ -29,14 +29,15 @@ struct mail_storage_service_ctx* hosting_recount_series_init(int flags) {
   return mail_storage_service_init(master_service, NULL, (enum mail_storage_service_flags)flags);
 }
 
-int hosting_recount_series_user(struct mail_storage_service_ctx* ctx, const char* username,
-                                struct mail_user** user_r, const char** error_r) {
+int hosting_recount_series_user(struct mail_storage_service_ctx* ctx, const char* service,
+                                const char* username, struct mail_user** user_r,
+                                const char** error_r) {
   struct mail_storage_service_input input;
   int ret;
 
   i_zero(&input);
   input.module = "mail";
-  input.service = "hosting-recount";
+  input.service = service;
   input.username = username;
   ret = mail_storage_service_lookup_next(ctx, &input, &service_user, user_r, error_r);
   return ret < 0 ? -1 : ret;

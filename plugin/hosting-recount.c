@@ -19,6 +19,7 @@
 
 #include <dlfcn.h>
 
+#define SERVICE "hosting-recount"
 #define MAX_LINE 4096
 
 static struct mail_storage_service_ctx* storage_service;
@@ -47,7 +48,7 @@ static const char* handle(const char* username, bool force) {
   const char *error, *result;
   int ret;
 
-  ret = hosting_recount_series_user(storage_service, username, &user, &error);
+  ret = hosting_recount_series_user(storage_service, SERVICE, username, &user, &error);
   if (ret == 0)
     return "UNKNOWN";
   if (ret < 0) {
@@ -96,12 +97,11 @@ static void client_connected(struct master_service_connection* conn) {
 }
 
 int main(int argc, char* argv[]) {
-  master_service = master_service_init("hosting-recount",
-                                       (enum master_service_flags)hosting_recount_service_flags,
-                                       &argc, &argv, "");
+  master_service = master_service_init(
+      SERVICE, (enum master_service_flags)hosting_recount_service_flags, &argc, &argv, "");
   if (master_getopt(master_service) > 0)
     return FATAL_DEFAULT;
-  hosting_recount_series_preinit();
+  hosting_recount_series_preinit(SERVICE);
   restrict_access_by_env(RESTRICT_ACCESS_FLAG_ALLOW_ROOT, NULL);
   master_service_init_log_with_pid(master_service);
 

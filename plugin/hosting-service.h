@@ -2,5 +2,5 @@
 #pragma once
 
 // Makes `master_service`, which logs as Dovecot does. argv0: the program's; its further arguments
-// are its own.
-void hosting_service_init(const char* name, char* argv0);
+// are its own. stats: its events go to the stats service.
+void hosting_service_init(const char* name, char* argv0, bool stats);

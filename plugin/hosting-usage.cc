@@ -6,8 +6,8 @@
 // ledger or folder cannot be had; a policy that cannot be read leaves the last good one in force.
 // Crash rule: UsageServer's.
 //
-//   hosting-usage [--policy FILE] [--state-dir DIR] [--recount-socket PATH] [--policy-owner UID]
-//     [--trial-clock FILE]
+//   hosting-usage [--policy FILE] [--state-dir DIR] [--recount-socket PATH] [--warn-socket PATH]
+//     [--policy-owner UID] [--trial-clock FILE]
 //
 // With --trial-clock the time is that of the system and as many seconds more as FILE says, which is
 // read before each tick, of which there are twenty a second. For trials and tests.
@@ -26,6 +26,7 @@
 
 // Before netdb.h, which makes TRY_AGAIN a macro.
 #include "quota/boot_clock.h"
+#include "quota/growth_text.h"
 #include "quota/policy_source.h"
 #include "quota/usage_server.h"
 
@@ -48,7 +49,7 @@ constexpr int kOpenTries = 100;  // of 100 ms: while the process before this one
 struct Arguments {
   std::string policy = HOSTING_DEFAULT_POLICY_FILE;
   std::string state_folder = kStateFolder;
-  std::string recount_socket;
+  std::string recount_socket, warn_socket;
   uint32_t policy_owner = 0;
   std::string trial_clock;  // empty: none
 };
@@ -74,6 +75,10 @@ struct Program {
 
 Program* program = nullptr;
 
+struct event_category hosting_event_category = {
+    .name = "hosting",
+};
+
 std::string boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string id;
@@ -95,6 +100,35 @@ void log_line(hosting::LogLevel level, const std::string& text) {
   }
 }
 
+// A growth warning, as event and log line.
+void announce(const hosting::GrowthOutbox::Announcement& announcement) {
+  struct event* event = event_create(nullptr);
+  event_add_category(event, &hosting_event_category);
+  struct event_passthrough* e = event_create_passthrough(event);
+  if (announcement.event) {
+    e->set_name("hosting_growth_warning");
+    for (const auto& [name, value] : hosting::GrowthFields(announcement.warning)) {
+      if (value.empty() || name == "account") {
+        continue;  // metrics are not to grow with the customers
+      }
+      const bool number = name != "package" && value.size() < 19 &&
+                          value.find_first_not_of("0123456789") == std::string::npos;
+      if (number) {
+        e->add_int(name.c_str(), std::stoll(value));
+      } else {
+        e->add_str(name.c_str(), value.c_str());
+      }
+    }
+  }
+  const std::string line = hosting::WriteGrowthLog(announcement.warning);
+  if (announcement.log) {
+    e_info(e->event(), "%s", line.c_str());
+  } else {
+    e_debug(e->event(), "%s", line.c_str());
+  }
+  event_unref(&event);
+}
+
 Arguments parse_arguments(int argc, char** argv) {
   Arguments arguments;
   std::string owner;
@@ -102,6 +136,7 @@ Arguments parse_arguments(int argc, char** argv) {
       {"--policy", &arguments.policy},
       {"--state-dir", &arguments.state_folder},
       {"--recount-socket", &arguments.recount_socket},
+      {"--warn-socket", &arguments.warn_socket},
       {"--policy-owner", &owner},
       {"--trial-clock", &arguments.trial_clock},
   };
@@ -110,7 +145,8 @@ Arguments parse_arguments(int argc, char** argv) {
     if (at == known.end() || i + 1 == argc) {
       i_fatal(
           "hosting-usage [--policy FILE] [--state-dir DIR] [--recount-socket PATH] "
-          "[--policy-owner UID] [--trial-clock FILE]: \"%s\" is not among these, or lacks its "
+          "[--warn-socket PATH] [--policy-owner UID] [--trial-clock FILE]: \"%s\" is not among "
+          "these, or lacks its "
           "value",
           argv[i]);
     }
@@ -224,6 +260,8 @@ std::unique_ptr<hosting::UsageServer> start(const Arguments& arguments,
     hosting::UsageServer::Options options;
     options.state_folder = arguments.state_folder;
     options.recount_socket = arguments.recount_socket;
+    options.warn_socket = arguments.warn_socket;
+    options.announce = announce;
     options.policy = make_feed(source);
     options.clock = {[] { return static_cast<int64_t>(time(nullptr)) + ahead; }, hosting::BootMs};
     options.clock.passed_ms = [] { return hosting::BootMs() + ahead * 1000; };
@@ -277,7 +315,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char* argv[]) {
-  hosting_service_init("hosting-usage", argv[0]);
+  hosting_service_init("hosting-usage", argv[0], true);
   guarded([&] {
     const Arguments arguments = parse_arguments(argc, argv);
     make_state_folder(arguments.state_folder);

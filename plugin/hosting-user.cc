@@ -128,6 +128,8 @@ void hosting_user_changed(hosting_user& user, int64_t bytes, struct mailbox* box
     (user.retaining                            ? user.causes.removed_retention
      : strcmp(user.user->service, "pop3") == 0 ? user.causes.removed_pop3
                                                : user.causes.removed_imap) += amount;
+  } else if (user.noticing) {
+    // What the plugin itself tells the user is nothing that they grow by.
   } else if (box != nullptr && (box->flags & MAILBOX_FLAG_POST_SESSION) != 0) {
     user.causes.delivered += amount;
   } else {

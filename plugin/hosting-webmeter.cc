@@ -77,7 +77,7 @@ void Run(const hosting::WebOptions& options) {
 }  // namespace
 
 int main(int argc, char* argv[]) {
-  hosting_service_init("hosting-webmeter", argv[0]);
+  hosting_service_init("hosting-webmeter", argv[0], false);
   try {
     const hosting::WebOptions options = Options(argc, argv);
     const lbox::Status ready = hosting::KeepReadingOnly(options.uid, options.gid);

@@ -21,6 +21,7 @@ std::optional<wire::Verdict> ask(const imap_hosting_question& question) {
   login.set_master_user(question.master_user);
   login.set_exempt(question.exempt);
   login.set_quiet(question.quiet);
+  login.set_alert(question.alert);
   auto service = hosting::UsageAdmin::Connect(question.socket);
   if (!service.ok()) {
     return std::nullopt;
@@ -33,8 +34,9 @@ std::optional<wire::Verdict> ask(const imap_hosting_question& question) {
 
 // No exception passes.
 enum imap_hosting_verdict imap_hosting_ask(const struct imap_hosting_question* question,
-                                           const char** text_r, const char** rule_r) {
-  *text_r = *rule_r = "";
+                                           const char** text_r, const char** rule_r,
+                                           const char** alert_r) {
+  *text_r = *rule_r = *alert_r = "";
   try {
     auto verdict = ask(*question);
     if (!verdict) {
@@ -46,6 +48,7 @@ enum imap_hosting_verdict imap_hosting_ask(const struct imap_hosting_question* q
   }
   *text_r = last.text().c_str();
   *rule_r = last.rule().c_str();
+  *alert_r = last.alert().c_str();
   switch (last.access()) {
     case wire::Verdict::DENY:
       return IMAP_HOSTING_DENY;

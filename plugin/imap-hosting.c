@@ -4,6 +4,7 @@
 #include "net.h"
 #include "str.h"
 #include "imap-client.h"
+#include "imap-commands.h"
 #include "mail-storage-private.h"
 #include "mail-user.h"
 #include "hosting-defaults.h"
@@ -13,19 +14,28 @@
 
 /* Between two looks at whether the policy has changed: one stat(). */
 #define CHECK_INTERVAL_MSECS (5 * 1000)
+/* Between two questions about growth, while a client uploads. */
+#define GROWTH_INTERVAL_SECS 2
+/* From an APPEND to the question: by then what it added has been reported and looked at. */
+#define APPEND_DELAY_MSECS 1500
+/* On a busy host it takes longer. */
+#define GROWTH_QUESTIONS 4
 
 struct imap_hosting_client {
   union imap_module_context module_ctx;
 
   struct client* client;
   struct timeout* to;
-  const char* table; /* what hosting-usage writes when the policy changes */
-  struct stat seen;  /* of it, at the last answer */
-  bool asked;
+  const char* table;   /* what hosting-usage writes when the policy changes */
+  struct stat seen;    /* of it, at the last answer */
+  time_t asked_at;     /* about growth */
+  unsigned int to_ask; /* how often, after an APPEND */
+  bool asked, alerted;
 };
 
 static MODULE_CONTEXT_DEFINE_INIT(imap_hosting_module, &imap_module_register);
 #define IMAP_HOSTING_CONTEXT(obj) MODULE_CONTEXT_REQUIRE(obj, imap_hosting_module)
+#define IMAP_HOSTING_CONTEXT_GET(obj) MODULE_CONTEXT(obj, imap_hosting_module)
 
 static struct module* loaded_module;
 static imap_client_created_func_t* next_hook_client_created;
@@ -48,8 +58,9 @@ static const char* field_or_setting(struct mail_user* user, const char* name) {
   return value != NULL ? value : imap_hosting_setting(user, name, "");
 }
 
-static enum imap_hosting_verdict ask(struct imap_hosting_client* hclient, bool quiet,
-                                     const char** text_r, const char** rule_r) {
+static enum imap_hosting_verdict ask(struct imap_hosting_client* hclient, bool quiet, bool alert,
+                                     const char** text_r, const char** rule_r,
+                                     const char** alert_r) {
   struct mail_user* user = hclient->client->user;
   struct imap_hosting_question question;
   const char* socket = imap_hosting_setting(user, "hosting_socket", HOSTING_DEFAULT_SOCKET);
@@ -65,7 +76,8 @@ static enum imap_hosting_verdict ask(struct imap_hosting_client* hclient, bool q
   question.exempt = field_of(user, "hosting_exempt") != NULL;
   question.quiet = quiet;
   question.timeout_ms = imap_hosting_patience(user);
-  return imap_hosting_ask(&question, text_r, rule_r);
+  question.alert = alert;
+  return imap_hosting_ask(&question, text_r, rule_r, alert_r);
 }
 
 static bool table_changed(const struct imap_hosting_client* hclient, struct stat* st_r) {
@@ -79,15 +91,24 @@ static bool table_changed(const struct imap_hosting_client* hclient, struct stat
 
 static void check(struct imap_hosting_client* hclient) {
   struct client* client = hclient->client;
-  const char *text, *rule;
+  const char *text, *rule, *growth;
   enum imap_hosting_verdict verdict;
   struct stat st;
+  bool alert;
 
   if (client->disconnected || client->output_cmd_lock != NULL)
     return; /* not into the middle of an answer: at the next turn */
-  if (!table_changed(hclient, &st) && hclient->asked)
+  /* Once a session is enough; the service sees to it that it is once a day. */
+  alert = !hclient->alerted &&
+          (hclient->asked ? hclient->to_ask > 0 : !client->user->session_restored) &&
+          ioloop_time - hclient->asked_at >= GROWTH_INTERVAL_SECS;
+  if (!table_changed(hclient, &st) && hclient->asked && !alert)
     return;
-  verdict = ask(hclient, client->user->session_restored, &text, &rule);
+  if (alert) {
+    hclient->asked_at = ioloop_time;
+    hclient->to_ask -= hclient->to_ask > 0 ? 1 : 0;
+  }
+  verdict = ask(hclient, client->user->session_restored, alert, &text, &rule, &growth);
   if (verdict != IMAP_HOSTING_UNKNOWN) {
     hclient->seen = st;
     hclient->asked = TRUE;
@@ -105,6 +126,10 @@ static void check(struct imap_hosting_client* hclient) {
       client_disconnect_with_error(client, t_strconcat("[ALERT] ", text, NULL));
       break;
   }
+  if (*growth != '\0' && !client->disconnected) {
+    hclient->alerted = TRUE;
+    client_send_line(client, t_strconcat("* OK [ALERT] ", growth, NULL));
+  }
 }
 
 static void imap_hosting_timeout(struct imap_hosting_client* hclient) {
@@ -116,7 +141,23 @@ static void imap_hosting_timeout(struct imap_hosting_client* hclient) {
   }
   T_END;
   if (!client->disconnected)
-    hclient->to = timeout_add(CHECK_INTERVAL_MSECS, imap_hosting_timeout, hclient);
+    hclient->to = timeout_add(hclient->to_ask > 0 ? APPEND_DELAY_MSECS : CHECK_INTERVAL_MSECS,
+                              imap_hosting_timeout, hclient);
+}
+
+static void imap_hosting_command_pre(struct client_command_context* cmd ATTR_UNUSED) {}
+
+/* A client that uploads mail is told at once, not at its next login. */
+static void imap_hosting_command_post(struct client_command_context* cmd) {
+  struct imap_hosting_client* hclient = IMAP_HOSTING_CONTEXT_GET(cmd->client);
+
+  if (hclient == NULL || cmd->name == NULL || strcasecmp(cmd->name, "APPEND") != 0)
+    return;
+  if (hclient->to_ask < GROWTH_QUESTIONS && !hclient->alerted && hclient->to != NULL) {
+    hclient->to_ask = GROWTH_QUESTIONS;
+    timeout_remove(&hclient->to);
+    hclient->to = timeout_add_short(APPEND_DELAY_MSECS, imap_hosting_timeout, hclient);
+  }
 }
 
 static void imap_hosting_destroy(struct client* client, const char* reason) {
@@ -158,8 +199,10 @@ const char imap_hosting_plugin_binary_dependency[] = "imap";
 void imap_hosting_plugin_init(struct module* module) {
   loaded_module = module;
   next_hook_client_created = imap_client_created_hook_set(imap_hosting_client_created);
+  command_hook_register(imap_hosting_command_pre, imap_hosting_command_post);
 }
 
 void imap_hosting_plugin_deinit(void) {
+  command_hook_unregister(imap_hosting_command_pre, imap_hosting_command_post);
   imap_client_created_hook_set(next_hook_client_created);
 }

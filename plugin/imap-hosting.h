@@ -29,6 +29,7 @@ struct imap_hosting_question {
   unsigned int port;                             /* 0: not known */
   unsigned int timeout_ms;                       /* of the answer */
   bool master_user, exempt, quiet;
+  bool alert; /* also whether the account grows too full */
 };
 
 enum imap_hosting_verdict {
@@ -41,9 +42,11 @@ enum imap_hosting_verdict {
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* *text_r, *rule_r: until the next call; *text_r is "" when there is nothing to tell. */
+/* *text_r, *rule_r, *alert_r: until the next call; *text_r and *alert_r are "" when there is
+   nothing to tell. */
 enum imap_hosting_verdict imap_hosting_ask(const struct imap_hosting_question* question,
-                                           const char** text_r, const char** rule_r);
+                                           const char** text_r, const char** rule_r,
+                                           const char** alert_r);
 #ifdef __cplusplus
 }
 #endif

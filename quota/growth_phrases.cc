@@ -11,14 +11,14 @@ using Phrases = std::array<std::string_view, kGrowthPhrases>;
 constexpr Phrases kEnglish = {
     "{account}: no space is left",
     "{account} uses {percent}% of its space",
-    "{account} will be full in {days} days",
+    "{account} will be full on {full_on}",
     "{account} is growing by more than {threshold}% a week",
     "{account}: additional space will cost {price} this month",
     "{account} uses {used} of {limit} ({percent}%) in the package {package}: mail {mail}, "
     "web {web}, other {other}.",
     "{account} uses {used} in the package {package}: mail {mail}, web {web}, other {other}.",
     "The limit is reached.",
-    "At this rate it will be full on {full_on}, in {days} days.",
+    "At this rate it will be full on {full_on} (days left: {days}).",
     "It has been growing by {growth} a day.",
     "Of the mail of the last four weeks, {kept}% is still on the server.",
     "This month is expected to end {overage} above the limit, which will cost {price}.",
@@ -41,14 +41,14 @@ constexpr Phrases kEnglish = {
 constexpr Phrases kGerman = {
     "{account}: kein Speicherplatz mehr frei",
     "{account} belegt {percent} % des Speicherplatzes",
-    "{account} ist in {days} Tagen voll",
+    "{account} ist am {full_on} voll",
     "{account} wächst um mehr als {threshold} % in der Woche",
     "{account}: zusätzlicher Speicherplatz kostet in diesem Monat {price}",
     "{account} belegt {used} von {limit} ({percent} %) im Paket {package}: E-Mail {mail}, "
     "Web {web}, Sonstiges {other}.",
     "{account} belegt {used} im Paket {package}: E-Mail {mail}, Web {web}, Sonstiges {other}.",
     "Die Grenze ist erreicht.",
-    "Geht es so weiter, ist am {full_on} kein Platz mehr, in {days} Tagen.",
+    "Geht es so weiter, ist am {full_on} kein Platz mehr (verbleibende Tage: {days}).",
     "Täglich kommen {growth} hinzu.",
     "Von den E-Mails der letzten vier Wochen liegen noch {kept} % auf dem Server.",
     "Am Ende dieses Monats werden es voraussichtlich {overage} über der Grenze sein. Das kostet "

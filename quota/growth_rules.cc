@@ -78,30 +78,36 @@ GrowthState Rearmed(const Package& package, const GrowthOutlook& outlook, Growth
   return state;
 }
 
+GrowthWarning WarningOf(const std::string& account, const Package& package,
+                        const GrowthOutlook& outlook, GrowthRule rule) {
+  GrowthWarning warning;
+  warning.account = account;
+  warning.package = package.name;
+  warning.rule = rule;
+  warning.level = LevelOf(rule, outlook);
+  warning.at = outlook.at;
+  warning.mail = outlook.mail;
+  warning.web = outlook.web;
+  warning.external = outlook.external;
+  warning.limit = outlook.limit;
+  warning.percent = outlook.percent;
+  warning.growth_a_day = outlook.growth_a_day;
+  warning.full_on = outlook.full_on;
+  warning.days_to_full = outlook.days_to_full;
+  warning.overage = outlook.overage;
+  warning.price = outlook.price;
+  warning.currency = outlook.currency;
+  warning.kept_percent = outlook.kept_percent;
+  return warning;
+}
+
 std::vector<GrowthWarning> DueWarnings(const std::string& account, const Package& package,
                                        const GrowthOutlook& outlook, const GrowthState& state) {
   std::vector<GrowthWarning> due;
   const auto add = [&](GrowthRule rule, uint32_t threshold) -> GrowthWarning& {
-    GrowthWarning& warning = due.emplace_back();
-    warning.account = account;
-    warning.package = package.name;
+    GrowthWarning& warning = due.emplace_back(WarningOf(account, package, outlook, rule));
     warning.number = state.warnings + due.size();
-    warning.rule = rule;
     warning.threshold = threshold;
-    warning.level = LevelOf(rule, outlook);
-    warning.at = outlook.at;
-    warning.mail = outlook.mail;
-    warning.web = outlook.web;
-    warning.external = outlook.external;
-    warning.limit = outlook.limit;
-    warning.percent = outlook.percent;
-    warning.growth_a_day = outlook.growth_a_day;
-    warning.full_on = outlook.full_on;
-    warning.days_to_full = outlook.days_to_full;
-    warning.overage = outlook.overage;
-    warning.price = outlook.price;
-    warning.currency = outlook.currency;
-    warning.kept_percent = outlook.kept_percent;
     return warning;
   };
   const uint32_t passed = PercentPassed(package, outlook);

@@ -37,6 +37,9 @@ GrowthState Rearmed(const Package& package, const GrowthOutlook& outlook, Growth
 // In the order in which they are to be given: of several percentages only the highest.
 std::vector<GrowthWarning> DueWarnings(const std::string& account, const Package& package,
                                        const GrowthOutlook& outlook, const GrowthState& state);
+// What a rule says of these figures, whether or not it is due; without number and threshold.
+GrowthWarning WarningOf(const std::string& account, const Package& package,
+                        const GrowthOutlook& outlook, GrowthRule rule);
 // After a warning was given.
 void NoteWarning(const Package& package, const GrowthWarning& warning, const std::string& month,
                  GrowthState& state);

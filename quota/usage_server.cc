@@ -22,6 +22,7 @@ namespace {
 constexpr uint64_t kWakeToken = 0;
 constexpr uint64_t kListenToken = 1;
 constexpr uint64_t kRecountToken = 2;
+constexpr uint64_t kFirstWarnToken = 8;  // and those of further links
 constexpr SessionId kFirstSession = 16;
 
 constexpr int kEventsATurn = 256;
@@ -71,6 +72,8 @@ Status UsageServer::Open() {
   service.growth_folder = options_.state_folder + "/growth";
   service.reload = [this] { return Reload(); };
   service.status = [this] { return "connections: " + std::to_string(connections_.size()) + "\n"; };
+  service.warn_helper = !options_.warn_socket.empty();
+  service.announce = options_.announce;
   auto policy = options_.policy(true, nullptr);
   if (policy == nullptr) {
     policy = std::make_shared<const LoadedPolicy>(PolicySnapshot());
@@ -80,6 +83,10 @@ Status UsageServer::Open() {
   Beat();
   recounts_ = std::make_unique<RecountLink>(options_.recount_socket, epoll_.get(), kRecountToken,
                                             *service_, options_.log);
+  for (const auto way : {wire::WarnTask::MAIL, wire::WarnTask::SCRIPT}) {
+    warns_.emplace_back(options_.warn_socket, epoll_.get(), kFirstWarnToken + warns_.size(), way,
+                        service_->outbox(), options_.log);
+  }
   return {};
 }
 
@@ -247,6 +254,9 @@ void UsageServer::Poll() {
       Accept();
     } else if (token == kRecountToken) {
       recounts_->Poll(Now());
+    } else if (token >= kFirstWarnToken && token < kFirstWarnToken + warns_.size()) {
+      warns_[token - kFirstWarnToken].Poll(options_.clock.now(), Now());
+      service_->CommitNow();
     } else {
       const auto at = connections_.find(token);
       if (at != connections_.end() && (events[i].events & EPOLLOUT) != 0) {
@@ -267,7 +277,15 @@ void UsageServer::Poll() {
 
 void UsageServer::EndTurn() {
   recounts_->Pump(Now());
+  for (WarnLink& link : warns_) {
+    if (link.Pump(options_.clock.now(), Now())) {
+      service_->CommitNow();
+    }
+  }
   const Status saved = service_->Flush();
+  for (WarnLink& link : warns_) {
+    link.Send(saved.ok(), options_.clock.now(), Now());
+  }
   std::set<SessionId> touched, closing;
   for (Outgoing& out : service_->TakeOutgoing()) {
     const auto at = connections_.find(out.session);

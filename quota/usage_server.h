@@ -19,6 +19,7 @@
 
 #include "quota/descriptor.h"
 #include "quota/frame.h"
+#include "quota/growth_link.h"
 #include "quota/heartbeat.h"
 #include "quota/ledger.h"
 #include "quota/usage_log.h"
@@ -37,6 +38,8 @@ class UsageServer {
   struct Options {
     std::string state_folder;
     std::string recount_socket;  // empty: nobody counts
+    std::string warn_socket;     // empty: warnings of growth are not sent by mail and script
+    std::function<void(const GrowthOutbox::Announcement&)> announce;  // UsageService's
     PolicyFeed policy;
     UsageMail::Clock clock;
     std::string boot_id;
@@ -98,6 +101,7 @@ class UsageServer {
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<UsageService> service_;
   std::unique_ptr<RecountLink> recounts_;
+  std::vector<WarnLink> warns_;  // by mail, by script
   std::vector<Descriptor> listeners_;
   std::map<SessionId, Connection> connections_;
   std::map<uint32_t, size_t> by_uid_;

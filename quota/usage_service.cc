@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "quota/growth_text.h"
 #include "quota/ledger_rows.h"
 #include "quota/spool.h"
 #include "quota/pop3_rules.h"
@@ -42,10 +43,11 @@ UsageService::UsageService(Ledger& ledger, std::shared_ptr<const LoadedPolicy> p
       mail_(ledger, accounts_, recounts_, options_.clock, options_.log),
       web_(ledger, accounts_, schedule_, options_.log),
       billing_(ledger, accounts_, options_.log,
-               [this](const std::string& account) { return Hour(account); }) {
+               [this](const std::string& account) { return Hour(account); }),
+      outbox_(ledger, accounts_, options_.warn_helper, options_.log) {
   if (!options_.growth_folder.empty()) {
     growth_ = std::make_unique<GrowthWatch>(ledger_, accounts_, options_.growth_folder,
-                                            options_.log, nullptr);
+                                            options_.log, &outbox_);
     accounts_.OnChange([this](const std::string& account) { growth_->Changed(account); });
   }
 }
@@ -122,7 +124,8 @@ void UsageService::Tick() {
   }
   const int64_t passed_ms =
       options_.clock.passed_ms ? options_.clock.passed_ms() : options_.clock.boot_ms();
-  for (const Status& status : {mail_.Tick(), billing_.Tick(options_.clock.now(), passed_ms)}) {
+  for (const Status& status : {mail_.Tick(), billing_.Tick(options_.clock.now(), passed_ms),
+                               outbox_.Tick(options_.clock.now())}) {
     if (!status.ok()) {
       Failed(status);
     }
@@ -159,8 +162,16 @@ Status UsageService::Flush() {
   commit_now_ = false;
   if (!status.ok()) {
     Failed(status);
+    return status;
   }
-  return status;
+  for (const auto& announcement : outbox_.TakeAnnouncements()) {
+    if (options_.announce) {
+      options_.announce(announcement);
+    } else if (announcement.log) {
+      options_.log(LogLevel::kInfo, WriteGrowthLog(announcement.warning));
+    }
+  }
+  return {};
 }
 
 std::vector<Outgoing> UsageService::TakeOutgoing() {
@@ -424,8 +435,16 @@ void UsageService::HandleLogin(SessionId id, Session& session, const wire::Reque
   }
   session.introduced = true;
   Answer(id, request.id());
-  *outgoing_.back().reply.mutable_verdict() =
-      logins_.Of(policy().protocols, *allowed, login, options_.clock.now());
+  wire::Verdict& verdict = *outgoing_.back().reply.mutable_verdict();
+  verdict = logins_.Of(policy().protocols, *allowed, login, options_.clock.now());
+  if (login.alert() && *allowed && verdict.access() != wire::Verdict::DENY) {
+    auto alert = outbox_.Alert(login.user(), **allowed, options_.clock.now());
+    if (alert.ok()) {
+      verdict.set_alert(std::move(*alert));
+    } else {
+      Failed(alert.status());
+    }
+  }
 }
 
 void UsageService::HandleReport(SessionId id, Session& session, const wire::Request& request) {

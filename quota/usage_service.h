@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "quota/billing.h"
+#include "quota/growth_outbox.h"
 #include "quota/growth_watch.h"
 #include "quota/ledger.h"
 #include "quota/usage_accounts.h"
@@ -48,6 +49,9 @@ class UsageService {
     std::function<std::string()> reload;  // for Admin.reload: reads the policy again; what to say
     std::function<std::string()> status;  // for Admin.status: what the service itself cannot know
     std::string growth_folder;            // of growth history; empty: there is none
+    bool warn_helper = false;             // there is a hosting-warn
+    // A growth warning that was taken on: event and log line, each where its flag is set.
+    std::function<void(const GrowthOutbox::Announcement&)> announce;
   };
 
   UsageService(Ledger& ledger, std::shared_ptr<const LoadedPolicy> policy, Options options);
@@ -80,6 +84,9 @@ class UsageService {
   enum class Counted { kOk, kUnknownUser, kTryAgain };
   void RecountAnswered(const std::string& user, Counted counted);
   void RecountLost() { recounts_.Lost(options_.clock.boot_ms()); }
+  // Of the link to hosting-warn.
+  [[nodiscard]] GrowthOutbox& outbox() { return outbox_; }
+  void CommitNow() { commit_now_ = true; }
   [[nodiscard]] size_t recounts_waiting() const { return recounts_.waiting(); }
 
   [[nodiscard]] const Policy& policy() const { return accounts_.policy(); }
@@ -113,6 +120,7 @@ class UsageService {
   Status Admin(const wire::Admin& admin, wire::AdminResult& result);
   Status Recalc(const wire::Recalc& recalc, wire::AdminResult& result);
   Status SetSource(const wire::SetSource& set);
+  Status WarnTrial(const std::string& account, wire::AdminResult& result);
 
   // The account that a peer may speak of a user in. kPermission: in none.
   Result<std::optional<Effective>> Allowed(uint32_t uid, const wire::Hello& hello,
@@ -144,6 +152,7 @@ class UsageService {
   std::unique_ptr<GrowthWatch> growth_;
   Billing billing_;
   LoginVerdicts logins_;
+  GrowthOutbox outbox_;
   std::optional<SharedPage> pulse_;
   std::map<SessionId, Session> sessions_;
   SessionId meter_ = 0;

@@ -55,9 +55,11 @@ class Usage:
 
 
 class Hosting:
-    def __init__(self, server_factory, driver, policy, web=False, mailbox_root=True, extra="", timeout="10s", after="", clock=False, **options):
+    def __init__(self, server_factory, driver, policy, web=False, mailbox_root=True, extra="", timeout="10s", after="", clock=False,
+                 warn=None, **options):
         """timeout: how long mail processes wait for the service; by default longer than even a busy machine needs.
-        after: text of dovecot.conf at its end, with the same %(names)s as what is below. clock: advance() sets the service's time."""
+        after: text of dovecot.conf at its end, with the same %(names)s as what is below. clock: advance() sets the service's time.
+        warn: arguments of hosting-warn; None: there is none."""
         self._trial_clock = clock
         self.policy_folder = tempfile.mkdtemp(prefix="lbox-hosting-", dir="/run")
         atexit.register(shutil.rmtree, self.policy_folder, ignore_errors=True)
@@ -74,6 +76,7 @@ class Hosting:
                        "2.4": _ROOTS_24 + (_MAILBOX_ROOT_24 if mailbox_root else "")}
         self._extra = extra
         self._after = after
+        self._warn = warn
         self.write_policy(policy)
         self.server = server_factory(
             driver=driver, in_place=True, plugins=tuple(options.pop("plugins", ())) + ("quota", "hosting"),
@@ -102,13 +105,16 @@ class Hosting:
     def _prepare(self, server):
         self.state = server.base + "/hosting"
         values = {"state": self.state, "policy": self.policy_file, "user": SERVICE_USER, "meter": METER_UID, "programs": PROGRAMS,
-                  "timeout": self._timeout, "clock": " --trial-clock " + self._clock_file if self._trial_clock else "", "status": self.status_port, "http": self.http_port, "run": server.base + "/run"}
+                  "timeout": self._timeout, "clock": " --trial-clock " + self._clock_file if self._trial_clock else "",
+                  "status": self.status_port, "http": self.http_port, "run": server.base + "/run",
+                  "warn": "" if self._warn is None else " --warn-socket %s/run/hosting-warn" % server.base, "warn_arguments": self._warn}
         roots = server.text(self._roots) % values
         extra = server.text(self._extra).replace("%(state)s", self.state)
         if server.series == "2.3":
             roots = "plugin {\n%s\n%s\n}\n" % (roots, extra)
             extra = ""
         server.config.extra = roots + extra + _SERVICES % values + (_WEB_SERVICE % values if self.web else "")
+        server.config.extra += "" if self._warn is None else _WARN_SERVICE % values
         server.config.extra += server.text(self._after) % values
 
     # What the service knows ---------------------------------------------------------------------
@@ -202,7 +208,7 @@ _MAILBOX_ROOT_24 = "quota Mailbox {\n  quota_driver = hosting-mailbox\n}\n"
 
 _SERVICES = """
 service hosting-usage {
-  executable = %(programs)s/hosting-usage --policy %(policy)s --state-dir %(state)s --recount-socket %(run)s/hosting-recount%(clock)s
+  executable = %(programs)s/hosting-usage --policy %(policy)s --state-dir %(state)s --recount-socket %(run)s/hosting-recount%(clock)s%(warn)s
   user = %(user)s
   process_limit = 1
   process_min_avail = 1
@@ -230,6 +236,18 @@ doveadm_api_key = key
 service doveadm {
   inet_listener http {
     port = %(http)d
+  }
+}
+"""
+
+_WARN_SERVICE = """
+service hosting-warn {
+  executable = %(programs)s/hosting-warn %(warn_arguments)s
+  user = root
+  client_limit = 1
+  unix_listener hosting-warn {
+    mode = 0600
+    user = %(user)s
   }
 }
 """
