@@ -3,6 +3,7 @@ back by every means, must give the same answers: cold, from warm caches, and aft
 deleted. What may differ stands in normalise() and equivalent(), with reasons. The last tests show that
 the comparison bites.
 """
+# ctest: timeout=600
 
 import calendar
 import os

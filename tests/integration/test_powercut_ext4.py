@@ -29,6 +29,8 @@ def test_power_cuts():
     r = random.Random(SEED)
     began = time.monotonic()
     with start(lag=LAG) as run:
+        # Dovecot's own: a session whose index log can no longer be read.
+        run.server.allow_log(r"Panic: file mail-transaction-log-view\.c: .*view->cur_offset >= file->buffer_offset")
         for number in range(ROUNDS):
             if number % ROUNDS_OF_USER == 0:
                 run.next_users()
