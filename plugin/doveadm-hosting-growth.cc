@@ -110,9 +110,9 @@ std::string more(uint64_t now, uint64_t before) {
 Status print_history(hosting::UsageAdmin& admin, const question& q, wire::GrowthQuery::What what) {
   // Records of one hour are those of a day that was begun twice: the last one is right.
   std::map<int64_t, wire::GrowthPoint> points;
-  Status status = admin.ForEachGrowthPoint(
-      q.account, what,
-      [&](const wire::GrowthPoint& point) { points.insert_or_assign(point.at(), point); });
+  Status status = admin.ForEachGrowthPoint(q.account, what, [&](const wire::GrowthPoint& point) {
+    points.insert_or_assign(point.at(), point);
+  });
   const hosting_sheet sheet(q.csv, history_columns);
   const wire::GrowthPoint* last = nullptr;
   for (const auto& [at, p] : points) {
