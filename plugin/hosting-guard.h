@@ -16,3 +16,14 @@ Result hosting_guard(Result failed, Body&& body) noexcept {
     return failed;
   }
 }
+
+// For the services: after an exception (std::bad_alloc, say) nothing is sure, so the
+// process ends, and the next one goes on from what is on disk.
+template <typename Work>
+void hosting_guard_or_exit(const Work& work) noexcept {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    i_fatal("%s", error.what());
+  }
+}

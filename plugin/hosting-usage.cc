@@ -32,6 +32,7 @@
 
 #include "plugin/dovecot.h"
 #include "plugin/hosting-defaults.h"
+#include "plugin/hosting-guard.h"
 #include "plugin/hosting-service.h"
 
 extern "C" {
@@ -219,23 +220,12 @@ hosting::UsageServer::PolicyFeed make_feed(hosting::PolicySource& source) {
       };
 }
 
-// Bodies of what the event loop calls; an exception is a lack of memory, say, and after that
-// nothing is sure: the process ends, and the next one goes on from the ledger.
-template <typename Work>
-void guarded(const Work& work) noexcept {
-  try {
-    work();
-  } catch (const std::exception& error) {
-    i_fatal("%s", error.what());
-  }
-}
-
 extern "C" void hosting_usage_poll(Program* running) noexcept {
-  guarded([running] { running->server->Poll(); });
+  hosting_guard_or_exit([running] { running->server->Poll(); });
 }
 
 extern "C" void hosting_usage_tick(Program* running) noexcept {
-  guarded([running] {
+  hosting_guard_or_exit([running] {
     if (!running->trial_clock.empty()) {
       read_trial_clock(running->trial_clock);
     }
@@ -244,14 +234,14 @@ extern "C" void hosting_usage_tick(Program* running) noexcept {
 }
 
 extern "C" void hosting_usage_connected(struct master_service_connection* conn) noexcept {
-  guarded([conn] {
+  hosting_guard_or_exit([conn] {
     master_service_client_connection_accept(conn);
     program->server->Adopt(hosting::Descriptor(conn->fd));
   });
 }
 
 extern "C" void hosting_usage_reload(const siginfo_t*, void*) noexcept {
-  guarded([] { (void)program->server->Reload(); });
+  hosting_guard_or_exit([] { (void)program->server->Reload(); });
 }
 
 std::unique_ptr<hosting::UsageServer> start(const Arguments& arguments,
@@ -316,7 +306,7 @@ void run(const Arguments& arguments) {
 
 int main(int argc, char* argv[]) {
   hosting_service_init("hosting-usage", argv[0], true);
-  guarded([&] {
+  hosting_guard_or_exit([&] {
     const Arguments arguments = parse_arguments(argc, argv);
     make_state_folder(arguments.state_folder);
     raise_descriptor_limit();

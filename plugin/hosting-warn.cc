@@ -38,6 +38,7 @@ extern "C" {
 #include "plugin/hosting-recount-series.h"
 }
 
+#include "plugin/hosting-guard.h"
 #include "plugin/hosting-warn.h"
 
 #undef TRY_AGAIN  // of netdb.h
@@ -225,17 +226,8 @@ void serve() {
   }
 }
 
-template <typename Work>
-void guarded(const Work& work) noexcept {
-  try {
-    work();
-  } catch (const std::exception& error) {
-    i_fatal("%s", error.what());
-  }
-}
-
 extern "C" void hosting_warn_input(void*) noexcept {
-  guarded([] {
+  hosting_guard_or_exit([] {
     T_BEGIN {
       serve();
     }
@@ -244,7 +236,7 @@ extern "C" void hosting_warn_input(void*) noexcept {
 }
 
 extern "C" void hosting_warn_connected(struct master_service_connection* conn) noexcept {
-  guarded([conn] {
+  hosting_guard_or_exit([conn] {
     master_service_client_connection_accept(conn);
     const int flags = fcntl(conn->fd, F_GETFL);
     (void)fcntl(conn->fd, F_SETFL, flags | O_NONBLOCK);
@@ -292,7 +284,7 @@ int main(int argc, char* argv[]) {
   master_service = master_service_init(
       kService, static_cast<enum master_service_flags>(hosting_recount_service_flags), &own_argc,
       &rest, "");
-  guarded([&] { parse_arguments(argc, argv); });
+  hosting_guard_or_exit([&] { parse_arguments(argc, argv); });
   hosting_recount_series_preinit(kService);
   restrict_access_by_env(RESTRICT_ACCESS_FLAG_ALLOW_ROOT, nullptr);
   master_service_init_log_with_pid(master_service);

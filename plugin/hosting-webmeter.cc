@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plugin/dovecot.h"
+#include "plugin/hosting-guard.h"
 #include "plugin/hosting-service.h"
 #include "quota/web_meter.h"
 #include "quota/web_options.h"
@@ -30,11 +31,9 @@ struct Program {
 extern "C" void hosting_webmeter_go_on(Program* program) noexcept {
   timeout_remove(&program->timeout);
   std::chrono::milliseconds pause{0};
-  try {
+  hosting_guard_or_exit([&] {
     pause = program->meter.Poll({std::chrono::steady_clock::now(), time(nullptr)});
-  } catch (const std::exception& error) {
-    i_fatal("%s", error.what());
-  }
+  });
   program->timeout =
       timeout_add_short(static_cast<unsigned>(pause.count()), hosting_webmeter_go_on, program);
 }
@@ -78,7 +77,7 @@ void Run(const hosting::WebOptions& options) {
 
 int main(int argc, char* argv[]) {
   hosting_service_init("hosting-webmeter", argv[0], false);
-  try {
+  hosting_guard_or_exit([&] {
     const hosting::WebOptions options = Options(argc, argv);
     const lbox::Status ready = hosting::KeepReadingOnly(options.uid, options.gid);
     if (!ready.ok()) {
@@ -87,9 +86,7 @@ int main(int argc, char* argv[]) {
     hosting::RunInBackground();
     master_service_init_finish(master_service);
     Run(options);
-  } catch (const std::exception& error) {
-    i_fatal("%s", error.what());
-  }
+  });
   master_service_deinit(&master_service);
   return 0;
 }

@@ -5,14 +5,12 @@ Each keeps everything in a folder of the server's, so nothing is left behind and
 
 import os
 import re
-import signal
-import smtplib
 import subprocess
 import time
 
 from .messages import normal_messages
-from .ports import Port
 from .server import HOST, TIMEOUT
+from .smtp_daemon import SmtpDaemon
 
 
 def numbered_messages(count, seed):
@@ -25,7 +23,7 @@ def number_of(message):
     return int(re.search(rb"^X-Number: (\d+)\r?$", message, re.M).group(1))
 
 
-class Postfix:
+class Postfix(SmtpDaemon):
     """A private Postfix: SMTP on a port of its own, every recipient goes to the server by LMTP.
 
         with Postfix(server) as postfix:
@@ -34,13 +32,12 @@ class Postfix:
     """
 
     DOMAIN = "mail.example.com"
+    name = "Postfix"
 
     def __init__(self, server, policy_service=None, sasl=None):
         """policy_service: what is asked about each recipient, as Postfix names it ("inet:127.0.0.1:12340"); sasl: a socket of Dovecot's auth,
         for those who log in."""
-        self._port = Port()
-        self.port = self._port.number
-        self.base = server.base + "/postfix"
+        super().__init__(server.base + "/postfix")
         self.log = self.base + "/log"
         for folder in ("config", "queue", "data"):
             os.makedirs("%s/%s" % (self.base, folder))
@@ -49,68 +46,21 @@ class Postfix:
         self._write("main.cf", _MAIN_CF.format(base=self.base, domain=self.DOMAIN, host=HOST, lmtp=server.lmtp_port,
             ask="check_policy_service %s, " % policy_service if policy_service else "") + (_SASL_CF % sasl if sasl else ""))
         self._write("master.cf", _MASTER_CF.format(host=HOST, port=self.port))
-        self._process = None
+        self.command = ["postfix", "-c", self.base + "/config", "start-fg"]
+        self.logs = [self.log, self.base + "/stderr"]
 
     def _write(self, name, text):
         with open("%s/config/%s" % (self.base, name), "w", encoding="ascii") as file:
             file.write(text)
 
-    def __enter__(self):
-        with open(self.base + "/stderr", "ab") as stderr:
-            self._process = subprocess.Popen(["postfix", "-c", self.base + "/config", "start-fg"], stdin=subprocess.DEVNULL,
-                                             stdout=stderr, stderr=stderr, start_new_session=True)
-        try:
-            self._await_greeting()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        """Stops the master, which ends its children; then whatever of its session is left."""
-        try:
-            self._process.terminate()
-            try:
-                self._process.wait(TIMEOUT / 4)
-            except subprocess.TimeoutExpired:
-                pass
-        finally:
-            with open(os.devnull, "wb") as null:
-                subprocess.run(["postfix", "-c", self.base + "/config", "abort"], stdout=null, stderr=null, check=False)
-            if self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._port.release()
-
-    def _await_greeting(self):
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            try:
-                with smtplib.SMTP(HOST, self.port, timeout=TIMEOUT):
-                    return
-            except OSError:
-                pass
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("Postfix did not start\n" + self.log_text())
-            time.sleep(0.05)
-
-    def smtp(self):
-        """An smtplib connection to hand in mail."""
-        return smtplib.SMTP(HOST, self.port, timeout=TIMEOUT)
+    def abort(self):
+        """The master's children."""
+        with open(os.devnull, "wb") as null:
+            subprocess.run(["postfix", "-c", self.base + "/config", "abort"], stdout=null, stderr=null, check=False)
 
     def send(self, recipients, message, sender="sender@example.com"):
         with self.smtp() as smtp:
             assert smtp.sendmail(sender, recipients, message) == {}
-
-    def log_text(self):
-        text = ""
-        for name in (self.log, self.base + "/stderr"):
-            try:
-                with open(name, encoding="utf-8", errors="replace") as file:
-                    text += file.read()
-            except FileNotFoundError:
-                pass
-        return text
 
     def await_log(self, pattern, count=1):
         """Waits until the log matches that often; returns the matches."""
