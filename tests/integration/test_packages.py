@@ -1,0 +1,181 @@
+"""What the Debian packages put into /etc, beside Debian's own configuration of Dovecot: taken in, and without effect once a package is gone.
+
+packaging/test-deb does the same with the packages themselves.
+"""
+# ctest: timeout=300 labels=quota
+
+import imaplib
+import json
+import os
+import re
+import shutil
+import smtplib
+
+import pytest
+
+from support.beside import until
+from support.host import LIBRARIES, Host
+from support.host_mail import PASSWORD, deliver, imap, subjects
+from support.server import REPO, SERIES
+
+CONF = os.path.join(REPO, "packaging", "conf")
+FILES = {  # as packaging/debian/rules installs them
+    "/etc/dovecot/conf.d/11-lbox.conf": "11-lbox-%s.conf" % SERIES, "/etc/dovecot/lbox.conf": "lbox-%s.conf" % SERIES,
+    "/etc/dovecot/conf.d/12-hosting.conf": "12-hosting.conf", "/etc/dovecot/hosting.conf": "hosting-%s.conf" % SERIES,
+}
+GATES = {"/usr/share/dovecot/enable/lbox.conf": "enable-lbox.conf", "/usr/share/dovecot/enable/hosting.conf": "enable-hosting.conf"}
+# What operators have there already: in 2.3, $mail_plugins of a protocol is what was set before.
+EARLIER = {
+    "2.3": ("protocol imap {\n  mail_plugins = $mail_plugins imap_acl\n}\nprotocol lmtp {\n  mail_plugins = $mail_plugins sieve\n}\n"
+            "mail_plugins = $mail_plugins acl\n"),
+    "2.4": ("protocol imap {\n  mail_plugins {\n    imap_acl = yes\n  }\n}\nprotocol lmtp {\n  mail_plugins {\n    sieve = yes\n  }\n}\n"
+            "mail_plugins {\n  acl = yes\n}\nacl_driver = vfile\n"),
+}
+POLICY = """
+[service]
+web_uids = ["hosting-web"]
+[package.small]
+limit = "100k"
+[account.ann]
+package = "small"
+users = ["ann"]
+uid = "ann"
+web_roots = ["/srv/www/ann"]
+"""
+
+
+def text_of(name):
+    with open(os.path.join(CONF, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def enabled(text):
+    """With every line uncommented that is a setting."""
+    return re.sub(r"^#(?=!include_try|mail_\w+ =|namespace|  separator|})", "", text, flags=re.MULTILINE)
+
+
+def installed(host):
+    """Debian's configuration with plugins of its own in use, and the packages' files."""
+    host.debian_defaults()
+    host.certificate()
+    protocols, general = EARLIER[SERIES].split("mail_plugins = $mail_plugins acl\n") if SERIES == "2.3" else (EARLIER[SERIES], "")
+    if SERIES == "2.3":
+        general = "mail_plugins = $mail_plugins acl\nplugin {\n  acl = vfile\n}\n"
+    host.write("/etc/dovecot/conf.d/10-mail.conf", host.read("/etc/dovecot/conf.d/10-mail.conf") + general)
+    host.write("/etc/dovecot/conf.d/20-imap.conf", host.read("/etc/dovecot/conf.d/20-imap.conf") + protocols)
+    for target, source in {**FILES, **GATES}.items():
+        host.write(target, text_of(source))
+    host.write("/etc/dovecot/hosting.toml", POLICY)
+    host.add_user("hosting-web", 990, "/nonexistent")
+    host.add_user("ann", 1001, "/home/ann", PASSWORD)
+    for folder in ("/home/ann", "/srv/www/ann"):
+        os.makedirs(host.path(folder), 0o700)
+        os.chown(host.path(folder), 1001, 1001)
+
+
+def enable(host):
+    for target in FILES:
+        if "/conf.d/" in target:
+            host.write(target, enabled(host.read(target)))
+
+
+def plugins(host, service):
+    """Which mail_plugins a service has. 2.4 shows for a protocol what it has beyond the global ones."""
+    found = set()
+    for where in (["-f", "protocol=" + service],) if SERIES == "2.3" else ([], ["-f", "protocol=" + service]):
+        shown = host.run("doveconf", *where, "-h", "mail_plugins")
+        assert not shown.err
+        found |= set(re.findall(r"\w+", shown.text)) - {"yes"}
+    return found
+
+
+def complaints(host):
+    """But for auth that starts before hosting-usage has written its first table."""
+    return [line for line in host.complaints() if "policy.logins: No such file" not in line]
+
+
+@pytest.fixture(scope="module")
+def host():
+    with Host() as host:
+        installed(host)
+        host.boot()
+        yield host
+
+
+def test_nothing_is_in_effect_at_first(host):
+    with_files = host.run("doveconf", "-n")
+    for target in FILES:
+        os.rename(host.path(target), host.path(target) + ".away")
+    without = host.run("doveconf", "-n")
+    for target in FILES:
+        os.rename(host.path(target) + ".away", host.path(target))
+    assert (with_files.out, with_files.err) == (without.out, "")
+
+
+def test_enabled(host):
+    """Every process that touches mail has the plugins, whatever other files of conf.d set before and after; it delivers, counts and refuses."""
+    enable(host)
+    shown = host.run("doveconf", "-n")
+    assert not shown.err
+    for service, more in (("imap", {"imap_quota", "imap_hosting", "imap_acl"}), ("lmtp", {"sieve"}), ("pop3", set()), ("doveadm", set())):
+        assert plugins(host, service) >= {"acl", "lbox", "quota", "hosting"} | more, service
+    assert host.run("doveadm", "hosting", "config", "check").code == 0
+    host.start()
+    until(lambda: host.run("doveadm", "hosting", "status", check=False).code == 0, "hosting-usage does not answer")
+    deliver(host, "ann", "first")
+    assert os.listdir(host.path("/home/ann/lbox/store")) and not os.listdir(host.path("/var/mail"))
+    with imap(host, "ann") as session:
+        assert subjects(session) == ["first"]
+        assert session.namespace()[1] == [b'(("" "/")) NIL NIL']
+        assert re.fullmatch(rb"Package \(STORAGE [1-9]\d? 100\)", session.getquota("Package")[1][0])
+        assert session.append("INBOX", None, None, b"Subject: large\r\n\r\n" + b"x" * 76 * 2000 + b"\r\n")[0] == "NO"
+    rows = {row["kind"]: row for row in json.loads(host.run("doveadm", "-f", "json", "hosting", "usage", "ann").out)}
+    assert int(rows["mail"]["messages"]) == 1
+    with open(host.path("/srv/www/ann/page"), "wb") as file:
+        file.write(b"x" * 20000)
+        os.fchown(file.fileno(), 1001, 1001)
+    host.run("doveadm", "hosting", "recalc", "--web", "ann")
+    until(lambda: any(row["kind"] == "web" and int(row["bytes"]) >= 20000
+                      for row in json.loads(host.run("doveadm", "-f", "json", "hosting", "usage", "ann").out)), "the web meter does not count")
+    assert not complaints(host)
+
+
+def test_removed_and_installed_again(host):
+    """As dpkg leaves it: conffiles stay, all else goes. Dovecot starts; mail waits, and is there again with the package."""
+    host.stop()
+    before = {name: os.stat(os.path.join(where, name)).st_mtime_ns for where, _, names in os.walk(host.path("/home/ann/lbox/store")) for name in names}
+    gone = [path for path in host.run("find", LIBRARIES, "-type", "f").text.split() if not os.path.exists(path)] + list(GATES)
+    assert len(gone) >= 11
+    with Host(build=False) as without:
+        for folder in ("etc", "home", "usr/share/dovecot", "srv", "var/lib/dovecot"):
+            shutil.rmtree(without.path(folder))
+            shutil.copytree(host.path(folder), without.path(folder), symlinks=True)
+        for where, folders, names in os.walk(host.path("/home")):
+            for name in folders + names:
+                entry = os.path.join(where, name)
+                os.chown(without.path(os.path.relpath(entry, host.base)), os.stat(entry).st_uid, os.stat(entry).st_gid, follow_symlinks=False)
+        for name in GATES:
+            os.unlink(without.path(name))
+        without.boot()
+        for name in gone:
+            assert without.run("test", "-e", name, check=False).code == 1, name
+        shown = without.run("doveconf", "-n")
+        assert not shown.err and "hosting" not in shown.text
+        without.start()
+        with pytest.raises(smtplib.SMTPException) as refused:
+            deliver(without, "ann", "meanwhile")
+        assert re.search(r"\(4\d\d, ", str(refused.value)), refused.value
+        with without.network():
+            session = imaplib.IMAP4("127.0.0.1", timeout=60)
+        with pytest.raises(imaplib.IMAP4.error):
+            session.login("ann", PASSWORD)
+            session.select("INBOX")
+        said = without.complaints()
+        assert said and all("lbox" in line for line in said), said
+        assert set(os.listdir(without.path("/home/ann"))) <= set(os.listdir(host.path("/home/ann"))), "nothing was put elsewhere"
+    after = {name: os.stat(os.path.join(where, name)).st_mtime_ns for where, _, names in os.walk(host.path("/home/ann/lbox/store")) for name in names}
+    assert after == before
+    host.start()
+    with imap(host, "ann") as session:
+        assert subjects(session) == ["first"]
+    assert not complaints(host)
