@@ -40,10 +40,48 @@ ErrorText error_text(lbox::Code code) {
   return {MAIL_ERROR_TEMP, nullptr};
 }
 
+// What metrics tell failures apart by: docs/monitoring.md.
+const char* reason_name(lbox::Code code) {
+  switch (code) {
+    case lbox::Code::kNoSpace:
+      return "no-space";
+    case lbox::Code::kFull:
+      return "index-full";
+    case lbox::Code::kBusy:
+    case lbox::Code::kAborted:
+      return "busy";
+    case lbox::Code::kUnavailable:
+      return "unavailable";
+    case lbox::Code::kInvalid:
+      return "invalid";
+    case lbox::Code::kPermission:
+      return "permission";
+    case lbox::Code::kCorruption:
+      return "damaged";
+    case lbox::Code::kUnsupported:
+      return "unsupported";
+    case lbox::Code::kOk:
+    case lbox::Code::kNotFound:
+    case lbox::Code::kIo:
+      break;
+  }
+  return "io";
+}
+
 }  // namespace
+
+void lbox_event_failed(struct event* event, lbox::Code code) {
+  const char* reason = reason_name(code);
+  struct event_passthrough* e =
+      event_create_passthrough(event)->set_name("lbox_failed")->add_str("reason", reason);
+  e_debug(e->event(), "lbox: failed: %s", reason);
+}
 
 int lbox_fail(struct mail_storage* storage, struct event* event, const lbox::Status& status) {
   const ErrorText text = error_text(status.code());
+  if (status.code() != lbox::Code::kNotFound) {
+    lbox_event_failed(event, status.code());
+  }
   if (text.text == nullptr) {
     mail_storage_set_critical(storage, "lbox: %s", status.message().c_str());
     return -1;

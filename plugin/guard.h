@@ -13,6 +13,8 @@
 #include "plugin/dovecot.h"
 #include "storage/status.h"
 
+// An event lbox_failed for metrics, with the reason as a word; the log has the line already.
+void lbox_event_failed(struct event* event, lbox::Code code);
 // Sets the storage's error and logs the reason under `event`. Always returns -1.
 int lbox_fail(struct mail_storage* storage, struct event* event, const lbox::Status& status);
 // The same for one message: kNotFound marks it expunged without logging.

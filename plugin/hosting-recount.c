@@ -14,13 +14,18 @@
 #include "mail-user.h"
 #include "master-service.h"
 #include "master-service-settings.h"
+#include "hosting-privileges.h"
 #include "hosting-recount.h"
 #include "hosting-recount-series.h"
 
 #include <dlfcn.h>
+#include <linux/capability.h>
 
 #define SERVICE "hosting-recount"
 #define MAX_LINE 4096
+
+/* To become users, in their chroots, and to ask through sockets that are another's. */
+static const int kept[] = {CAP_SETUID, CAP_SETGID, CAP_SYS_CHROOT, CAP_DAC_OVERRIDE, CAP_CHOWN};
 
 static struct mail_storage_service_ctx* storage_service;
 static struct connection_list* clients;
@@ -109,6 +114,8 @@ int main(int argc, char* argv[]) {
       MAIL_STORAGE_SERVICE_FLAG_USERDB_LOOKUP | MAIL_STORAGE_SERVICE_FLAG_TEMP_PRIV_DROP |
       MAIL_STORAGE_SERVICE_FLAG_NO_CHDIR | MAIL_STORAGE_SERVICE_FLAG_NO_IDLE_TIMEOUT);
   restrict_access_allow_coredumps(TRUE);
+  if (hosting_keep_capabilities(kept, N_ELEMENTS(kept)) != 0)
+    i_fatal("giving up privileges failed: %m");
   clients = connection_list_init(&client_set, &client_vfuncs);
   master_service_init_finish(master_service);
   master_service_run(master_service, client_connected);

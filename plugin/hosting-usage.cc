@@ -33,6 +33,7 @@
 #include "plugin/dovecot.h"
 #include "plugin/hosting-defaults.h"
 #include "plugin/hosting-guard.h"
+#include "plugin/hosting-privileges.h"
 #include "plugin/hosting-service.h"
 
 extern "C" {
@@ -312,6 +313,9 @@ int main(int argc, char* argv[]) {
     raise_descriptor_limit();
     restrict_access_by_env(static_cast<enum restrict_access_flags>(0), nullptr);
     restrict_access_allow_coredumps(TRUE);
+    if (hosting_keep_capabilities(nullptr, 0) != 0) {
+      i_fatal("giving up privileges failed: %m");
+    }
     run(arguments);
   });
   master_service_deinit(&master_service);

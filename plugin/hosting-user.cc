@@ -15,9 +15,15 @@ hosting_connection& connection_of(hosting_user& user) {
     options.spool_folder = user.settings.spool;
     options.call_limit = std::chrono::milliseconds(user.settings.timeout_ms);
     // The connection may outlive the user.
-    options.log = [event = std::shared_ptr<struct event>(event_ref(user.event),
-                                                         [](struct event* e) { event_unref(&e); })](
-                      const std::string& line) { e_warning(event.get(), "%s", line.c_str()); };
+    const std::shared_ptr<struct event> event(event_ref(user.event),
+                                              [](struct event* e) { event_unref(&e); });
+    options.log = [event](const std::string& line) { e_warning(event.get(), "%s", line.c_str()); };
+    options.outage = [event](bool away, const std::string& line) {
+      struct event_passthrough* e = event_create_passthrough(event.get())
+                                        ->set_name("hosting_service_outage")
+                                        ->add_str("phase", away ? "begin" : "end");
+      e_warning(e->event(), "%s", line.c_str());
+    };
     hosting::SessionUser session;
     session.user = user.user->username;
     session.service = user.user->service;

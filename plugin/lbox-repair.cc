@@ -35,6 +35,18 @@ bool index_is_good(const lbox::CheckReport& report) {
                       [](const auto& finding) { return finding.damage == lbox::Damage::kIndex; });
 }
 
+// For metrics (docs/monitoring.md).
+void event_repaired(struct event* event, const lbox::RepairReport& report, bool done) {
+  const bool all = done && report.after.findings.empty();
+  struct event_passthrough* e = event_create_passthrough(event)
+                                    ->set_name("lbox_repaired")
+                                    ->add_str("index", report.rebuilt ? "rebuilt" : "kept")
+                                    ->add_str("result", all ? "ok" : "failed")
+                                    ->add_int("lost", static_cast<intmax_t>(report.lost));
+  e_debug(e->event(), "lbox: repaired: %llu messages lost",
+          static_cast<unsigned long long>(report.lost));
+}
+
 lbox::Status repair_store(struct lbox_storage* storage, const lbox::StoreOptions& options,
                           const lbox_admin_calls& calls, lbox::RepairReport* report) {
   storage->state->repaired = true;
@@ -43,7 +55,11 @@ lbox::Status repair_store(struct lbox_storage* storage, const lbox::StoreOptions
   repair.progress = [&](uint64_t done, uint64_t total) {
     calls.progress(calls.context, done, total);
   };
-  return RepairStore(repair, report);
+  lbox::Status status = RepairStore(repair, report);
+  if (report->damaged) {
+    event_repaired(storage->storage.event, *report, status.ok());
+  }
+  return status;
 }
 
 void tell(const lbox_admin_calls& calls, const lbox::RepairReport& report) {

@@ -23,6 +23,7 @@ constexpr unsigned int kFlushDelayMs = 1000;
 void upkeep_step(struct lbox_storage* storage) {
   const auto more = storage->state->store->Maintain(kUpkeepStep);
   if (!more.ok()) {
+    lbox_event_failed(storage->storage.event, more.status().code());
     e_error(storage->storage.event, "lbox: freeing disk: %s", more.status().message().c_str());
     timeout_remove(&storage->state->to_upkeep);
   } else if (!*more) {
@@ -109,6 +110,7 @@ void lbox_storage_destroy(struct mail_storage* _storage) noexcept {
         const auto more = store->Maintain(kUpkeepAtEnd);
         // In LMTP this may run under another user's uid: the next opener goes on.
         if (!more.ok() && more.status().code() != lbox::Code::kPermission) {
+          lbox_event_failed(_storage->event, more.status().code());
           e_error(_storage->event, "lbox: freeing disk: %s", more.status().message().c_str());
         }
       }
@@ -167,6 +169,7 @@ int lbox_storage_open(struct lbox_storage* storage, struct mailbox_list* list) {
   }
   state.store = std::move(*store);
   for (const std::string& damage : state.store->Damage()) {
+    lbox_event_failed(_storage->event, lbox::Code::kCorruption);
     e_error(_storage->event, "lbox: %s; run: doveadm lbox verify -u %s", damage.c_str(),
             _storage->user->username);
   }

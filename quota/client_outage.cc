@@ -28,8 +28,9 @@ void ClientOutage::Begin(int64_t now_ms, int64_t retry_ms, const std::string& wh
     retry_at_ms_ = now_ms + retry_ms;
   }
   if (first && log) {
-    log("hosting-usage is away: mail goes on with the last known figures, reports are kept: " +
-        why);
+    log(true,
+        "hosting-usage is away: mail goes on with the last known figures, reports are kept: " +
+            why);
   }
 }
 
@@ -45,7 +46,7 @@ void ClientOutage::End(int64_t now_ms, const Log& log) {
     seconds = (now_ms - since_ms_) / 1000;
   }
   if (log) {
-    log("hosting-usage is back after " + std::to_string(seconds) + " s");
+    log(false, "hosting-usage is back after " + std::to_string(seconds) + " s");
   }
 }
 

@@ -15,7 +15,7 @@ namespace hosting {
 
 class ClientOutage {
  public:
-  using Log = std::function<void(const std::string&)>;
+  using Log = std::function<void(bool away, const std::string& line)>;
 
   static ClientOutage& Of(const std::string& socket_path);
 

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 
 #include "quota/boot_clock.h"
-#include "quota/client_outage.h"
 #include "quota/frame.h"
 #include "quota/heartbeat.h"
 #include "quota/page_map.h"
@@ -187,7 +186,7 @@ void UsageClient::State::RemoveMark() {
 }
 
 void UsageClient::State::Failed(const Status& status) {
-  outage.Begin(options.boot_ms(), kRetryMs, status.message(), options.log);
+  outage.Begin(options.boot_ms(), kRetryMs, status.message(), options.outage);
 }
 
 void UsageClient::State::Drop() {
@@ -228,7 +227,7 @@ void UsageClient::State::HandleWelcome(const wire::Reply& reply) {
     welcomed = true;
     knows = true;
     connection++;
-    outage.End(options.boot_ms(), options.log);
+    outage.End(options.boot_ms(), options.outage);
     RemoveMark();  // the service knows of this session now
     Descriptor account = stream->TakeDescriptor();
     Descriptor pulse = stream->TakeDescriptor();
@@ -295,7 +294,7 @@ void UsageClient::State::Receive() {
       }
       any = true;
       if (std::exchange(hung, false)) {
-        outage.End(options.boot_ms(), options.log);
+        outage.End(options.boot_ms(), options.outage);
       }
       Handle(reply);
     }

@@ -20,6 +20,7 @@
 #include <string>
 
 #include "quota/account_page.h"
+#include "quota/client_outage.h"
 #include "quota/pop3_rules.h"
 #include "quota/status.h"
 
@@ -69,7 +70,8 @@ class UsageClient {
     std::chrono::milliseconds call_limit = kCallLimit;  // that no call blocks longer than
     std::function<int64_t()> boot_ms;                   // CLOCK_BOOTTIME in ms; empty: the system's
     std::function<int64_t()> now;                       // Unix seconds; empty: the system's
-    std::function<void(const std::string&)> log;        // one line an outage, one when it is over
+    std::function<void(const std::string&)> log;
+    ClientOutage::Log outage;  // one line an outage, one when it is over
   };
 
   UsageClient(Options options, SessionUser user);

@@ -91,6 +91,7 @@ class UsageProcess {
     options.call_limit = call_limit;
     if (lines != nullptr) {
       options.log = [lines](const std::string& line) { lines->push_back(line); };
+      options.outage = [lines](bool, const std::string& line) { lines->push_back(line); };
     }
     SessionUser session;
     session.user = user;

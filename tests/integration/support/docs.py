@@ -5,10 +5,15 @@ import os
 from .server import REPO
 
 
+def read(name):
+    """A page of docs/."""
+    with open(os.path.join(REPO, "docs", name), encoding="utf-8") as file:
+        return file.read()
+
+
 def block_after(name, marker):
     """The first indented block behind the marker, in a file of docs/."""
-    with open(os.path.join(REPO, "docs", name), encoding="utf-8") as file:
-        text = file.read()
+    text = read(name)
     assert marker in text, marker
     lines = text[text.index(marker):].splitlines()[1:]
     begin = next(number for number, line in enumerate(lines) if line.startswith("    "))
