@@ -17,7 +17,7 @@ from support.beside import DATE, imap, lmtp, message, pop3, until
 from support.docs import read
 from support.hosting import METER_UID, SERVICE_USER, Hosting
 from support.packs import records
-from support.server import HOST
+from support.server import HOST, TIMEOUT
 
 VIRTUAL, CUSTOMERS = 5000, {"ann@own.example": 5001, "bob@other.example": 5002}
 POLICY = """
@@ -122,8 +122,9 @@ def work(site):
         with pytest.raises(Exception):
             login()
     with socket.create_connection((HOST, server.imap_port)) as connection:
-        connection.sendall(b"a AUTHENTICATE PLAIN " + base64.b64encode(b"\0bob@small.example\0" + WRONG.encode()) + b"\r\n")
+        connection.settimeout(TIMEOUT)
         assert b"OK" in connection.recv(4096)
+        connection.sendall(b"a AUTHENTICATE PLAIN " + base64.b64encode(b"\0bob@small.example\0" + WRONG.encode()) + b"\r\n")
         assert b"a NO" in connection.recv(4096)
     until(lambda: not server.pids("imap", "pop3"), "sessions do not end")
     spoil(server, "hurt@free.example")
@@ -193,8 +194,10 @@ def test_privileges(site):
             assert uids[:1] == ["0"] if uid == "root" else set(uids) == {str(number_of(uid, site))}, (name, uids)
             if capabilities != "all":
                 mask = sum(1 << CAPABILITIES[word] for word in re.findall(r"[A-Z_]{4,}", capabilities))
-                found = {key: int(status[key], 16) for key in ("CapEff", "CapPrm", "CapInh", "CapAmb")}
-                assert found["CapPrm"] & ~mask == found["CapEff"] & ~mask == found["CapInh"] == found["CapAmb"] == 0, (name, found)
+                found = {key: int(status[key], 16) for key in ("CapEff", "CapPrm", "CapAmb")}
+                if no_new == "yes":
+                    found["CapInh"] = int(status["CapInh"], 16)  # 2.4's master has some; without a program to run they are of no use
+                assert not any(value & ~mask for value in found.values()) and not found["CapAmb"] and not found.get("CapInh"), (name, found)
                 assert mask == 0 or found["CapPrm"] & mask, (name, found)
             assert status["NoNewPrivs"] == {"yes": "1", "no": "0"}[no_new], name
             if uid != "root":
