@@ -49,7 +49,7 @@ ELSEWHERE = [
     (r"bench/micro", "bench/micro", "bench"),
     (r"curl http://127.0.0.1:9900/metrics", "tests/integration/test_docs_monitoring.py", "/metrics"),
     (r"(mkdir -p|cp -a --parents .*) ?BACKUP/?", "tests/integration/test_operations.py", "copy_as_documented"),
-    (r"rsync .*|cp -al", "tests/integration/test_operations.py", "rsync -aH"),
+    (r"rsync .*|cp -al?", "tests/integration/test_operations.py", "rsync -aH"),
     (r"doveadm backup -u USER ssh .*", "tests/integration/test_migration.py", "over_pipe"),
     (r"doveadm lbox migrate.*", "README.md", "docs/migration.md"),  # by the tests of migrations
     (r"adduser --system --group --no-create-home hosting-web", "packaging/debian/dovecot-hosting.postinst", "adduser --system --group"),
@@ -70,7 +70,7 @@ def site(module_server_factory):
     try:
         site.await_service()
         server = site.server
-        server.allow_log("SIGHUP received - reloading configuration", r"Fatal: USER environment is missing")  # of the name alone
+        server.allow_log("SIGHUP received - reloading configuration", "hosting-usage is (away|back)", r"Fatal: USER environment is missing")  # of the name alone
         for user in users:
             with imap(server, user) as session:
                 session.append("INBOX", message("of " + user, 3000), (), DATE).expect_ok()
@@ -163,6 +163,30 @@ def edits_policy(site, text):
     site.write_policy(before.split("\n", 3)[3])
 
 
+def lost_ledger(site, text):
+    """Its old owner goes with the reload that comes next on the page, after which mail is counted anew."""
+    server = site.server
+    aside = server.base + "/aside/"
+    os.mkdir(aside)
+    shell(site, text.replace("/var/lib/dovecot/hosting", site.state).replace("/root/", aside))
+    assert "ledger" in os.listdir(aside)
+    before = site.pid("hosting-usage")
+    shell(site, "doveadm reload")
+    until(lambda: site.server.pids("hosting-usage") not in ([], [before]), "no other hosting-usage")
+    site.await_service()
+    shell(site, "doveadm hosting recalc example.com")
+    with imap(server, "ann@example.com") as session:
+        session.append("INBOX", message("after the loss", 3000), (), DATE).expect_ok()
+    site.await_usage("example.com", lambda usage: usage.of("mail", "ann@example.com") > 6000)
+
+
+def of_owner(site, text):
+    home = site.server.user_home("ann@example.com")
+    os.chown(home + "/lbox/store", 0, 0)
+    shell(site, text.replace("~USER", shlex.quote(home)))
+    assert os.stat(home + "/lbox/store").st_uid == 5000
+
+
 def staged(_, __):
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(["cmake", "--install", BUILD], check=False, capture_output=True, text=True, env={**os.environ, "DESTDIR": folder})
@@ -173,6 +197,8 @@ def staged(_, __):
 
 SPECIAL = [
     (r"cmake --install build", staged),
+    (r"mv /var/lib/dovecot/hosting/ledger\* /root/", lost_ledger),
+    (r"chown -R --reference=~USER ~USER/lbox", of_owner),
     (r"doveadm kick (USER|test@example.com)", in_a_session),
     (r"doveadm backup -u test@example.com lbox:~/lbox", from_maildir),
     (r"doveadm -o mail_location=lbox:/restored/lbox fetch .* GUID", with_guid),
