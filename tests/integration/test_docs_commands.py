@@ -50,7 +50,6 @@ ELSEWHERE = [
     (r"curl http://127.0.0.1:9900/metrics", "tests/integration/test_docs_monitoring.py", "/metrics"),
     (r"(mkdir -p|cp -a --parents .*) ?BACKUP/?", "tests/integration/test_operations.py", "copy_as_documented"),
     (r"rsync .*|cp -al?", "tests/integration/test_operations.py", "rsync -aH"),
-    (r"doveadm backup -u USER ssh .*", "tests/integration/test_migration.py", "over_pipe"),
     (r"doveadm lbox migrate.*", "README.md", "docs/migration.md"),  # by the tests of migrations
     (r"adduser --system --group --no-create-home hosting-web", "packaging/debian/dovecot-hosting.postinst", "adduser --system --group"),
     (r"systemctl enable --now hosting-retention.timer", "tests/integration/test_hosting_units.py", "hosting-retention.timer"),
@@ -65,7 +64,7 @@ INLINE_NAMES = re.compile(r"doveadm( -f json)?( [a-z][a-z-]*)*$")
 @pytest.fixture(scope="module")
 def site(module_server_factory):
     web = tempfile.mkdtemp(prefix="lbox-web-", dir="/run")
-    users = {"ann@example.com": {}, "test@example.com": {}, "pop@example.com": {}}
+    users = {"ann@example.com": {}, "test@example.com": {}, "pop@example.com": {}, "elsewhere@example.com": {}}
     site = Hosting(module_server_factory, "lbox", POLICY % web, web=True, userdb=users)
     try:
         site.await_service()
@@ -163,6 +162,15 @@ def edits_policy(site, text):
     site.write_policy(before.split("\n", 3)[3])
 
 
+def over_ssh(site, text):
+    """The other server is another user of this one."""
+    remote = "doveadm -c %s dsync-server -uelsewhere@example.com%s" % (site.server.config_file, " -U" if SERIES == "2.3" else "")
+    shell(site, placed(text), ["-o", "dsync_remote_cmd=" + remote])
+    found = [site.server.doveadm("-f", "tab", "fetch", "uid guid hdr.subject", "mailbox", "INBOX", user=user).text
+             for user in (PLACES["USER"], "elsewhere@example.com")]
+    assert found[0] == found[1] and "of ann@example.com" in found[1], found
+
+
 def lost_ledger(site, text):
     """Its old owner goes with the reload that comes next on the page, after which mail is counted anew."""
     server = site.server
@@ -197,6 +205,7 @@ def staged(_, __):
 
 SPECIAL = [
     (r"cmake --install build", staged),
+    (r"doveadm backup -u USER remote:root@new\.example\.com", over_ssh),
     (r"mv /var/lib/dovecot/hosting/ledger\* /root/", lost_ledger),
     (r"chown -R --reference=~USER ~USER/lbox", of_owner),
     (r"doveadm kick (USER|test@example.com)", in_a_session),

@@ -170,5 +170,10 @@ def test_outage(site):
         with imap(server, "dan@hard.example") as session:
             session.append("INBOX", message("meanwhile", 1000), (), DATE).expect_ok()
             await_series(site, {"dovecot_hosting_outage_total": before["dovecot_hosting_outage_total"] + 1})
+            site.signal(signal.SIGCONT)
+            until(lambda: site.doveadm("hosting", "status", check=False).code == 0, "hosting-usage does not come back")
+            session.append("INBOX", message("afterwards", 1000), (), DATE).expect_ok()
+            session.noop()
+            await_series(site, {"dovecot_hosting_outage_over_total": before["dovecot_hosting_outage_over_total"] + 1})
     finally:
         site.signal(signal.SIGCONT)

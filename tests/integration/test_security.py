@@ -48,6 +48,8 @@ PASSDB = {"2.3": "passdb {\n  driver = hosting\n  args = @base@/hosting/policy.l
 PASSWORD = "Marker-Password-1"
 WRONG = "Marker-Wrong-2"
 MARKERS = ["Marker-Body-3", "Marker-Subject-4", "Marker-Header-5", "Marker-Spoilt-6", "Marker-Refused-7", PASSWORD, WRONG]
+DEBUG = "mail_debug = yes\nauth_debug = yes\n"
+NO_PENALTY = "service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"  # of failed logins; 2.4 has another
 CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "SETGID": 6, "SETUID": 7, "SYS_CHROOT": 18}
 
 
@@ -55,7 +57,7 @@ class Site(Hosting):
     def __init__(self, server_factory, web):
         super().__init__(server_factory, "lbox", POLICY % web, web=True, imap_plugins=("imap_hosting",),
                          warn="--sendmail /bin/true", passdbs={series: text % PASSWORD for series, text in PASSDB.items()},
-                         users=_Everybody(), after="mail_debug = yes\nauth_debug = yes\n",
+                         users=_Everybody(), after={"2.3": DEBUG + NO_PENALTY, "2.4": DEBUG},
                          userdb_text={"2.3": "userdb {\n  driver = passwd-file\n  args = username_format=%%u %s/people\n}\n" % web,
                                                           "2.4": "userdb passwd-file {\n  passwd_file_path = %s/people\n  auth_username_format = %%{user}\n}\n" % web})
         self.server.allow_log("hosting: login table .*: No such file")
@@ -64,7 +66,7 @@ class Site(Hosting):
             for user in ("ann@small.example", "bob@small.example", "eve@pop.example", "hurt@free.example"):
                 file.write("%s::%d:%d::%s::\n" % (user, VIRTUAL, VIRTUAL, self.server.user_home(user)))
             for user, uid in CUSTOMERS.items():
-                os.mkdir(self.server.user_home(user), 0o700)
+                os.mkdir(self.server.user_home(user), 0o755)  # open to all, as some systems make homes
                 os.chown(self.server.user_home(user), uid, uid)
                 file.write("%s::%d:%d::%s::\n" % (user, uid, uid, self.server.user_home(user)))
 
