@@ -78,13 +78,13 @@ function(lbox_dovecot_module target)
 endfunction()
 
 # lbox_dovecot_program(<target> SOURCES <file>... [LINK <library>...])
-# A program that Dovecot's master runs as a service: in the build's libexec/, installed among Dovecot's own.
+# A program that Dovecot's master runs as a service: in the build's libexec/, installed among Dovecot's own. main() begins with hosting_abi_check().
 function(lbox_dovecot_program target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK")
   if(NOT arg_SOURCES OR arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "lbox_dovecot_program(${target}) takes SOURCES and LINK")
   endif()
-  add_executable(${target} ${arg_SOURCES})
+  add_executable(${target} ${arg_SOURCES} hosting-abi.c)
   set_target_properties(${target} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/libexec
     BUILD_RPATH ${DOVECOT_LIB_DIR}
@@ -93,10 +93,10 @@ function(lbox_dovecot_program target)
     CXX_EXTENSIONS ON)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
   target_include_directories(${target} SYSTEM PRIVATE ${DOVECOT_INCLUDE_DIR})
-  target_compile_definitions(${target} PRIVATE HAVE_CONFIG_H)
+  target_compile_definitions(${target} PRIVATE HAVE_CONFIG_H LBOX_MODULE_DIR="${DOVECOT_MODULE_DIR}")
   target_compile_options(${target} PRIVATE -Wno-missing-field-initializers)
   target_link_options(${target} PRIVATE LINKER:-z,relro,-z,now LINKER:--no-as-needed)
-  target_link_libraries(${target} PRIVATE ${arg_LINK}
+  target_link_libraries(${target} PRIVATE ${arg_LINK} ${CMAKE_DL_LIBS}
     ${DOVECOT_LIB_DIR}/libdovecot-storage.so ${DOVECOT_LIB_DIR}/libdovecot.so)
   install(TARGETS ${target} RUNTIME DESTINATION ${DOVECOT_LIBEXEC_DIR})
 endfunction()

@@ -15,6 +15,7 @@
 #include "master-service.h"
 #include "master-service-settings.h"
 #include "hosting-privileges.h"
+#include "hosting-abi.h"
 #include "hosting-recount.h"
 #include "hosting-recount-series.h"
 
@@ -102,6 +103,7 @@ static void client_connected(struct master_service_connection* conn) {
 }
 
 int main(int argc, char* argv[]) {
+  hosting_abi_check(SERVICE);
   master_service = master_service_init(
       SERVICE, (enum master_service_flags)hosting_recount_service_flags, &argc, &argv, "");
   if (master_getopt(master_service) > 0)

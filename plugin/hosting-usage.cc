@@ -31,6 +31,7 @@
 #include "quota/usage_server.h"
 
 #include "plugin/dovecot.h"
+#include "plugin/hosting-abi.h"
 #include "plugin/hosting-defaults.h"
 #include "plugin/hosting-guard.h"
 #include "plugin/hosting-privileges.h"
@@ -306,6 +307,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char* argv[]) {
+  hosting_abi_check("hosting-usage");
   hosting_service_init("hosting-usage", argv[0], true);
   hosting_guard_or_exit([&] {
     const Arguments arguments = parse_arguments(argc, argv);

@@ -38,6 +38,7 @@ extern "C" {
 #include "plugin/hosting-recount-series.h"
 }
 
+#include "plugin/hosting-abi.h"
 #include "plugin/hosting-guard.h"
 #include "plugin/hosting-warn.h"
 
@@ -277,6 +278,7 @@ void parse_arguments(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char* argv[]) {
+  hosting_abi_check("hosting-warn");
   // Dovecot's own arguments are for programs that have them.
   int own_argc = 1;
   char* own_argv[] = {argv[0], nullptr};

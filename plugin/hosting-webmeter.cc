@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plugin/dovecot.h"
+#include "plugin/hosting-abi.h"
 #include "plugin/hosting-guard.h"
 #include "plugin/hosting-service.h"
 #include "quota/web_meter.h"
@@ -76,6 +77,7 @@ void Run(const hosting::WebOptions& options) {
 }  // namespace
 
 int main(int argc, char* argv[]) {
+  hosting_abi_check("hosting-webmeter");
   hosting_service_init("hosting-webmeter", argv[0], false);
   hosting_guard_or_exit([&] {
     const hosting::WebOptions options = Options(argc, argv);

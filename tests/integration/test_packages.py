@@ -16,67 +16,8 @@ import pytest
 from support.beside import until
 from support.host import LIBRARIES, Host
 from support.host_mail import PASSWORD, deliver, imap, subjects
-from support.server import REPO, SERIES
-
-CONF = os.path.join(REPO, "packaging", "conf")
-FILES = {  # as packaging/debian/rules installs them
-    "/etc/dovecot/conf.d/11-lbox.conf": "11-lbox-%s.conf" % SERIES, "/etc/dovecot/lbox.conf": "lbox-%s.conf" % SERIES,
-    "/etc/dovecot/conf.d/12-hosting.conf": "12-hosting.conf", "/etc/dovecot/hosting.conf": "hosting-%s.conf" % SERIES,
-}
-GATES = {"/usr/share/dovecot/enable/lbox.conf": "enable-lbox.conf", "/usr/share/dovecot/enable/hosting.conf": "enable-hosting.conf"}
-# What operators have there already: in 2.3, $mail_plugins of a protocol is what was set before.
-EARLIER = {
-    "2.3": ("protocol imap {\n  mail_plugins = $mail_plugins imap_acl\n}\nprotocol lmtp {\n  mail_plugins = $mail_plugins sieve\n}\n"
-            "mail_plugins = $mail_plugins acl\n"),
-    "2.4": ("protocol imap {\n  mail_plugins {\n    imap_acl = yes\n  }\n}\nprotocol lmtp {\n  mail_plugins {\n    sieve = yes\n  }\n}\n"
-            "mail_plugins {\n  acl = yes\n}\nacl_driver = vfile\n"),
-}
-POLICY = """
-[service]
-web_uids = ["hosting-web"]
-[package.small]
-limit = "100k"
-[account.ann]
-package = "small"
-users = ["ann"]
-uid = "ann"
-web_roots = ["/srv/www/ann"]
-"""
-
-
-def text_of(name):
-    with open(os.path.join(CONF, name), encoding="utf-8") as file:
-        return file.read()
-
-
-def enabled(text):
-    """With every line uncommented that is a setting."""
-    return re.sub(r"^#(?=!include_try|mail_\w+ =|namespace|  separator|})", "", text, flags=re.MULTILINE)
-
-
-def installed(host):
-    """Debian's configuration with plugins of its own in use, and the packages' files."""
-    host.debian_defaults()
-    host.certificate()
-    protocols, general = EARLIER[SERIES].split("mail_plugins = $mail_plugins acl\n") if SERIES == "2.3" else (EARLIER[SERIES], "")
-    if SERIES == "2.3":
-        general = "mail_plugins = $mail_plugins acl\nplugin {\n  acl = vfile\n}\n"
-    host.write("/etc/dovecot/conf.d/10-mail.conf", host.read("/etc/dovecot/conf.d/10-mail.conf") + general)
-    host.write("/etc/dovecot/conf.d/20-imap.conf", host.read("/etc/dovecot/conf.d/20-imap.conf") + protocols)
-    for target, source in {**FILES, **GATES}.items():
-        host.write(target, text_of(source))
-    host.write("/etc/dovecot/hosting.toml", POLICY)
-    host.add_user("hosting-web", 990, "/nonexistent")
-    host.add_user("ann", 1001, "/home/ann", PASSWORD)
-    for folder in ("/home/ann", "/srv/www/ann"):
-        os.makedirs(host.path(folder), 0o700)
-        os.chown(host.path(folder), 1001, 1001)
-
-
-def enable(host):
-    for target in FILES:
-        if "/conf.d/" in target:
-            host.write(target, enabled(host.read(target)))
+from support.host_packages import FILES, GATES, enable, installed
+from support.server import SERIES
 
 
 def plugins(host, service):

@@ -40,21 +40,27 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Host:
-    def __init__(self, root=None, overlay=None, addresses=(), network_of=None, build=True):
-        """root: another Debian's; overlay: {"lower", "upper", "work"}, mounted there. addresses: beside 127.0.0.1. network_of: the host
-        whose network this one shares. build: with what was built, as if installed."""
+    def __init__(self, overlay=None, addresses=(), network_of=None, build=True, libraries=None):
+        """overlay: the root of another Debian, which stays as it is: what is written goes elsewhere. addresses: beside 127.0.0.1. network_of: the host
+        whose network this one shares. build: with what was built, as if installed. libraries: a folder in place of /usr/lib/dovecot."""
         self.base = tempfile.mkdtemp(prefix="lbox-host-", dir=os.environ.get("LBOX_TMP", "/tmp"))
         os.chmod(self.base, 0o755)
-        self.root = root or ""
-        self._overlay = overlay
+        self.root = ""
+        self._overlay = None
+        if overlay:
+            self._overlay = {"lower": overlay, "upper": self.base + "/upper", "work": self.base + "/work"}
+            self.root = self.base + "/root"
+            for folder in (self._overlay["upper"], self._overlay["work"], self.root):
+                os.mkdir(folder, 0o755)
         self._addresses = None if network_of else list(addresses)
         self._network_of = network_of
         self._init = self._pid = self._dovecot = None
         self.keep = bool(os.environ.get("LBOX_KEEP"))
-        if not root:
-            self._own_folders(build)
+        if not self.root:
+            self._own_folders()
+            self.libraries = libraries or (installed_libraries() if build else None)
 
-    def _own_folders(self, build):
+    def _own_folders(self):
         for name in OWN:
             os.makedirs(self.path(name))
         for name in ("tmp", "var/mail"):
@@ -65,13 +71,12 @@ class Host:
         os.makedirs(self.path("etc/dovecot/private"), mode=0o755)
         os.makedirs(self.path("run/dovecot"))
         subprocess.run(["cp", "-a", DEFAULTS + "/.", self.path(DEFAULTS)], check=True)
-        self._libraries = _installed() if build else None
 
     # Files --------------------------------------------------------------------------------------
 
     def path(self, name):
-        """Where a file of the host lies on this machine."""
-        return os.path.join(self.root or self.base, name.lstrip("/"))
+        """Where a file of the host lies on this machine; with a root of its own, once it has been booted."""
+        return os.path.join("/proc/%d/root" % self._pid if self.root else self.base, name.lstrip("/"))
 
     def write(self, name, text, mode=0o644):
         os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
@@ -120,8 +125,8 @@ class Host:
         covers = {}
         if not self.root:
             covers = {"/" + name: self.path(name) for name in OWN}
-            if self._libraries:
-                covers = {LIBRARIES: self._libraries, **covers}
+            if self.libraries:
+                covers = {LIBRARIES: self.libraries, **covers}
         job = {"root": self.root, "overlay": self._overlay, "addresses": self._addresses, "dev": self.base + "/dev",
                "log": self.base + "/syslog", "covers": covers, "read_only": [] if self.root else READ_ONLY}
         with open(self.base + "/job.json", "w", encoding="utf-8") as file:
@@ -143,8 +148,8 @@ class Host:
         if self._init is None:
             self.boot()
         since = len(self.log_text())
-        self._dovecot = subprocess.Popen(self._inside("/usr/sbin/dovecot", "-F"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                         stderr=open(self.base + "/stderr", "ab"))
+        with open(self.base + "/log", "ab") as log:
+            self._dovecot = subprocess.Popen(self._inside("/usr/sbin/dovecot", "-F"), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.await_log(r"starting up for ", since=since)
         return self
 
@@ -159,34 +164,37 @@ class Host:
             self._dovecot = None
 
     def close(self):
-        try:
-            self.stop()
-        finally:
-            if self._init is not None:
-                self._init.stdin.close()
-                try:
-                    self._init.wait(TIMEOUT / 4)
-                except subprocess.TimeoutExpired:
-                    self._init.send_signal(signal.SIGKILL)
-                    self._init.wait()
-                self._init.stdout.close()
-                self._syslog.shutdown(socket.SHUT_RDWR)
-                self._syslog_thread.join()
-                self._syslog.close()
-            if not self.keep:
-                shutil.rmtree(self.base, ignore_errors=True)
+        """Ends all that runs there."""
+        if self._init is not None:
+            self._init.stdin.close()
+            try:
+                self._init.wait(TIMEOUT / 4)
+            except subprocess.TimeoutExpired:
+                self._init.send_signal(signal.SIGKILL)
+                self._init.wait()
+            self._init.stdout.close()
+            if self._dovecot is not None:
+                self._dovecot.wait(TIMEOUT / 4)
+            self._syslog.shutdown(socket.SHUT_RDWR)
+            self._syslog_thread.join()
+            self._syslog.close()
+        if not self.keep:
+            shutil.rmtree(self.base, ignore_errors=True)
 
     # What runs there ----------------------------------------------------------------------------
 
     def _inside(self, *command):
-        return ["nsenter", "--target", str(self._pid), "--mount", "--net", "--pid", "--root", "--wd=/", "--", *command]
+        return ["nsenter", "--target", str(self._pid), "--mount", "--net", "--pid", "--root", "--wdns=/", "--", *command]
 
     def run(self, *command, input=None, check=True):
-        done = subprocess.run(self._inside(*command), input=input, capture_output=True, timeout=TIMEOUT * 5, check=False)
-        error = done.stderr.decode("utf-8", "replace")
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # no pipes, which daemons would hold open
+            done = subprocess.run(self._inside(*command), input=input, stdin=subprocess.DEVNULL if input is None else None, stdout=out, stderr=err,
+                                  timeout=TIMEOUT * 2, check=False)
+            texts = [(file.seek(0), file.read())[1] for file in (out, err)]
+        result = Result(done.returncode, texts[0], texts[1].decode("utf-8", "replace"))
         if check and done.returncode != 0:
-            raise AssertionError("%s: exit status %d\n%s%s" % (" ".join(command), done.returncode, done.stdout.decode("utf-8", "replace"), error))
-        return Result(done.returncode, done.stdout, error)
+            raise AssertionError("%s: exit status %d\n%s%s" % (" ".join(command), result.code, result.text, result.err))
+        return result
 
     @contextlib.contextmanager
     def network(self):
@@ -201,6 +209,7 @@ class Host:
     # Log ----------------------------------------------------------------------------------------
 
     def _listen_to_syslog(self):
+        open(self.base + "/log", "ab").close()
         self._syslog = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._syslog.bind(self.base + "/syslog")
         os.chmod(self.base + "/syslog", 0o666)
@@ -217,12 +226,8 @@ class Host:
         self._syslog_thread.start()
 
     def log_text(self):
-        text = ""
-        for name in ("log", "stderr"):
-            if os.path.exists(self.base + "/" + name):
-                with open(self.base + "/" + name, encoding="utf-8", errors="replace") as file:
-                    text += file.read()
-        return text
+        with open(self.base + "/log", encoding="utf-8", errors="replace") as file:
+            return file.read()
 
     def await_log(self, pattern, since=0):
         """Waits until what is logged from there on matches; returns the match."""
@@ -241,7 +246,7 @@ class Host:
 
 
 @functools.cache
-def _installed():
+def installed_libraries():
     """A copy of Dovecot's folder of libraries, programs and modules with what was built, for all hosts of this process."""
     folder = tempfile.mkdtemp(prefix="lbox-installed-", dir=os.environ.get("LBOX_TMP", "/tmp"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
