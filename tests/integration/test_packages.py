@@ -10,14 +10,16 @@ import os
 import re
 import shutil
 import smtplib
+import socket
+import subprocess
 
 import pytest
 
 from support.beside import until
 from support.host import LIBRARIES, Host
 from support.host_mail import PASSWORD, deliver, imap, subjects
-from support.host_packages import FILES, GATES, enable, installed
-from support.server import SERIES
+from support.host_packages import CONF, FILES, GATES, enable, installed
+from support.server import SERIES, TIMEOUT
 
 
 def plugins(host, service):
@@ -33,6 +35,23 @@ def plugins(host, service):
 def complaints(host):
     """But for auth that starts before hosting-usage has written its first table."""
     return [line for line in host.complaints() if "policy.logins: No such file" not in line]
+
+
+def beside_postfix(host):
+    """The example, which has some of the same services."""
+    with open(os.path.join(CONF, "examples", SERIES, "postfix.conf"), encoding="utf-8") as file:
+        host.write("/etc/dovecot/conf.d/90-postfix.conf", file.read())
+    host.add_user("postfix", 6011, "/nonexistent")
+    os.makedirs(host.path("/var/spool/postfix/private"))
+    assert host.run("doveconf", "-n").text.count("port = 12340") == 1
+
+
+def ask_quota_status(host, recipient, size):
+    """What Postfix would be told before DATA."""
+    with host.network(), socket.create_connection(("127.0.0.1", 12340), timeout=TIMEOUT) as connection:
+        connection.sendall(b"request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=SMTP\nsender=s@example.org\n"
+                           b"recipient=%s\nsize=%d\n\n" % (recipient.encode(), size))
+        return connection.makefile().readline().strip().removeprefix("action=")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +80,7 @@ def test_enabled(host):
     for service, more in (("imap", {"imap_quota", "imap_hosting", "imap_acl"}), ("lmtp", {"sieve"}), ("pop3", set()), ("doveadm", set())):
         assert plugins(host, service) >= {"acl", "lbox", "quota", "hosting"} | more, service
     assert host.run("doveadm", "hosting", "config", "check").code == 0
+    beside_postfix(host)
     host.start()
     until(lambda: host.run("doveadm", "hosting", "status", check=False).code == 0, "hosting-usage does not answer")
     deliver(host, "ann", "first")
@@ -70,6 +90,8 @@ def test_enabled(host):
         assert session.namespace()[1] == [b'(("" "/")) NIL NIL']
         assert re.fullmatch(rb"Package \(STORAGE [1-9]\d? 100\)", session.getquota("Package")[1][0])
         assert session.append("INBOX", None, None, b"Subject: large\r\n\r\n" + b"x" * 76 * 2000 + b"\r\n")[0] == "NO"
+    assert ask_quota_status(host, "ann", 1000) == "DUNNO"
+    assert ask_quota_status(host, "ann", 200_000).startswith("552 5.2.2 Message does not fit in the hosting package")
     rows = {row["kind"]: row for row in json.loads(host.run("doveadm", "-f", "json", "hosting", "usage", "ann").out)}
     assert int(rows["mail"]["messages"]) == 1
     with open(host.path("/srv/www/ann/page"), "wb") as file:
@@ -88,13 +110,9 @@ def test_removed_and_installed_again(host):
     gone = [path for path in host.run("find", LIBRARIES, "-type", "f").text.split() if not os.path.exists(path)] + list(GATES)
     assert len(gone) >= 11
     with Host(build=False) as without:
-        for folder in ("etc", "home", "usr/share/dovecot", "srv", "var/lib/dovecot"):
+        for folder in ("etc", "home", "usr/share/dovecot", "srv", "var/lib/dovecot", "var/spool/postfix"):
             shutil.rmtree(without.path(folder))
-            shutil.copytree(host.path(folder), without.path(folder), symlinks=True)
-        for where, folders, names in os.walk(host.path("/home")):
-            for name in folders + names:
-                entry = os.path.join(where, name)
-                os.chown(without.path(os.path.relpath(entry, host.base)), os.stat(entry).st_uid, os.stat(entry).st_gid, follow_symlinks=False)
+            subprocess.run(["cp", "-a", host.path(folder), without.path(folder)], check=True)
         for name in GATES:
             os.unlink(without.path(name))
         without.boot()
