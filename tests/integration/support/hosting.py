@@ -203,6 +203,7 @@ hosting_timeout = %(timeout)s
 quota_status_success = DUNNO
 quota_status_nouser = DUNNO
 quota_status_overquota = 552 5.2.2 %%{error}
+quota_status_toolarge = 552 5.2.2 %%{error}
 """
 _MAILBOX_ROOT_24 = "quota Mailbox {\n  quota_driver = hosting-mailbox\n}\n"
 
