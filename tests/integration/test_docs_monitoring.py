@@ -5,6 +5,7 @@ import glob
 import os
 import re
 import signal
+import stat
 import urllib.request
 
 import pytest
@@ -170,6 +171,10 @@ def test_outage(site):
         with imap(server, "dan@hard.example") as session:
             session.append("INBOX", message("meanwhile", 1000), (), DATE).expect_ok()
             await_series(site, {"dovecot_hosting_outage_total": before["dovecot_hosting_outage_total"] + 1})
+            # What waits for the service is the mail user's, and nobody else's (docs/security.md).
+            for path in glob.glob(site.state + "/spool/*"):
+                info = os.stat(path)
+                assert (info.st_uid, stat.S_IMODE(info.st_mode)) == (5000, 0o640), path
             site.signal(signal.SIGCONT)
             until(lambda: site.doveadm("hosting", "status", check=False).code == 0, "hosting-usage does not come back")
             session.append("INBOX", message("afterwards", 1000), (), DATE).expect_ok()
