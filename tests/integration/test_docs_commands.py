@@ -107,6 +107,7 @@ def in_a_session(site, text):
     """Somebody has to be logged in."""
     user = placed(text.split()[-1])
     session = site.server.imap(user)
+    until(lambda: user in site.server.doveadm("who").text, "the session is not known")
     shell(site, placed(text))
     session.shutdown()
     until(lambda: not site.server.pids("imap"), "imap does not end")

@@ -222,7 +222,7 @@ def state(session):
             continue
         selected = session.select(name)
         found[name] = (selected[b"UIDVALIDITY"], selected[b"UIDNEXT"],
-                       {uid: (items[b"FLAGS"].replace(b"\\Recent", b""), items[b"INTERNALDATE"], string(items[b"BODY[]"]))
+                       {uid: (items[b"FLAGS"].strip(b"()").replace(b"\\Recent", b"").split(), items[b"INTERNALDATE"], string(items[b"BODY[]"]))
                         for uid, items in session.fetch("1:*", "(UID FLAGS INTERNALDATE BODY.PEEK[])").items()} if selected[b"EXISTS"] else {})
     found["subscribed"] = sorted(session.ok('LSUB "" "*"').named("LSUB"))
     return found

@@ -6,8 +6,8 @@ from .server import REPO
 
 
 def read(name):
-    """A page of docs/."""
-    with open(os.path.join(REPO, "docs", name), encoding="utf-8") as file:
+    """A page of docs/, or README.md."""
+    with open(os.path.join(REPO, "" if name == "README.md" else "docs", name), encoding="utf-8") as file:
         return file.read()
 
 
