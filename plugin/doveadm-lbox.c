@@ -108,6 +108,24 @@ static struct doveadm_mail_cmd_context* cmd_lbox_status_alloc(void) {
   return &ctx->ctx;
 }
 
+#define LBOX_MIGRATE_USAGE                                                                      \
+  "-u <user>|-F <file>|-A --from <driver:path> [--to <driver:path>] [--back] --hook <program> " \
+  "[--jobs <n>] [--io-limit <MB/s>] [--tempfail <seconds>] [--state <folder>] [--dry-run]"
+
+#define LBOX_MIGRATE_PARAMS                              \
+  DOVEADM_CMD_PARAM('u', "user", CMD_PARAM_STR, 0)       \
+  DOVEADM_CMD_PARAM('F', "user-file", CMD_PARAM_STR, 0)  \
+  DOVEADM_CMD_PARAM('A', "all-users", CMD_PARAM_BOOL, 0) \
+  DOVEADM_CMD_PARAM('f', "from", CMD_PARAM_STR, 0)       \
+  DOVEADM_CMD_PARAM('t', "to", CMD_PARAM_STR, 0)         \
+  DOVEADM_CMD_PARAM('b', "back", CMD_PARAM_BOOL, 0)      \
+  DOVEADM_CMD_PARAM('k', "hook", CMD_PARAM_STR, 0)       \
+  DOVEADM_CMD_PARAM('j', "jobs", CMD_PARAM_STR, 0)       \
+  DOVEADM_CMD_PARAM('i', "io-limit", CMD_PARAM_STR, 0)   \
+  DOVEADM_CMD_PARAM('T', "tempfail", CMD_PARAM_STR, 0)   \
+  DOVEADM_CMD_PARAM('s', "state", CMD_PARAM_STR, 0)      \
+  DOVEADM_CMD_PARAM('n', "dry-run", CMD_PARAM_BOOL, 0)
+
 static struct doveadm_cmd_ver2 lbox_commands[] = {
     {.name = "lbox status",
      .usage = "",
@@ -118,6 +136,16 @@ static struct doveadm_cmd_ver2 lbox_commands[] = {
      .mail_cmd = cmd_lbox_verify_alloc,
      DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON DOVEADM_CMD_PARAM(
          LBOX_FAST_OPTION, "fast", CMD_PARAM_BOOL, 0) DOVEADM_CMD_PARAMS_END},
+    {.name = "lbox migrate",
+     .usage = LBOX_MIGRATE_USAGE,
+     .cmd = cmd_lbox_migrate,
+     DOVEADM_CMD_PARAMS_START LBOX_MIGRATE_PARAMS DOVEADM_CMD_PARAMS_END},
+    {.name = "lbox migrate-rows",
+     .usage = "[--print user|boxes|new|all]",
+     .flags = CMD_FLAG_HIDDEN,
+     .mail_cmd = cmd_lbox_migrate_rows_alloc,
+     DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON DOVEADM_CMD_PARAM('w', "print", CMD_PARAM_STR,
+                                                                        0) DOVEADM_CMD_PARAMS_END},
     {.name = "lbox repair",
      .usage = DOVEADM_CMD_MAIL_USAGE_PREFIX,
      .mail_cmd = cmd_lbox_repair_alloc,

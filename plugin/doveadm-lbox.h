@@ -5,8 +5,10 @@
 
 struct module;
 struct mail_namespace;
+struct doveadm_cmd_context;
 
 #define LBOX_FAST_OPTION 'q'
+#define LBOX_FAST_GETOPT "q"
 
 /* Namespaces that share a root share one storage: each is shown once. */
 bool doveadm_lbox_storage_seen_before(const struct mail_namespace* ns);
@@ -24,8 +26,15 @@ struct lbox_cmd_context {
 /* Lets print_headers be called behind the header that Dovecot prints when a command goes through
    several users. */
 void doveadm_lbox_set_init(struct lbox_cmd_context* ctx);
-/* Lets the command have the option --fast. */
-void doveadm_lbox_accept_fast(struct lbox_cmd_context* ctx);
+/* Lets the command have options of its own, as getopt(3) names them. */
+void doveadm_lbox_accept_options(struct doveadm_mail_cmd_context* ctx, const char* options);
+/* Whether a storage is named by mail_driver and mail_path, not by mail_location. */
+bool doveadm_lbox_driver_is_setting(void);
+
+/* doveadm-migrate-rows.c */
+struct doveadm_mail_cmd_context* cmd_lbox_migrate_rows_alloc(void);
+/* doveadm-migrate.cc */
+void cmd_lbox_migrate(struct doveadm_cmd_context* cctx);
 
 /* The rest of the module is hidden. */
 #pragma GCC visibility push(default)

@@ -14,13 +14,15 @@ void doveadm_lbox_set_init(struct lbox_cmd_context* ctx) {
   ctx->ctx.v.init = init;
 }
 
-static bool accept_option(struct doveadm_mail_cmd_context* ctx ATTR_UNUSED, int c) {
-  return c == LBOX_FAST_OPTION;
+static bool accept_option(struct doveadm_mail_cmd_context* ctx ATTR_UNUSED, int c ATTR_UNUSED) {
+  return TRUE;
 }
 
-void doveadm_lbox_accept_fast(struct lbox_cmd_context* ctx) {
-  static const char options[] = {LBOX_FAST_OPTION, '\0'};
+void doveadm_lbox_accept_options(struct doveadm_mail_cmd_context* ctx, const char* options) {
+  ctx->getopt_args = options;
+  ctx->v.parse_arg = accept_option;
+}
 
-  ctx->ctx.getopt_args = options;
-  ctx->ctx.v.parse_arg = accept_option;
+bool doveadm_lbox_driver_is_setting(void) {
+  return FALSE;
 }

@@ -13,4 +13,9 @@ void doveadm_lbox_set_init(struct lbox_cmd_context* ctx) {
   ctx->ctx.v.init = init;
 }
 
-void doveadm_lbox_accept_fast(struct lbox_cmd_context* ctx ATTR_UNUSED) {}
+void doveadm_lbox_accept_options(struct doveadm_mail_cmd_context* ctx ATTR_UNUSED,
+                                 const char* options ATTR_UNUSED) {}
+
+bool doveadm_lbox_driver_is_setting(void) {
+  return TRUE;
+}

@@ -161,7 +161,7 @@ static struct lbox_cmd_context* alloc(void) {
 struct doveadm_mail_cmd_context* cmd_lbox_verify_alloc(void) {
   struct lbox_cmd_context* ctx = alloc();
 
-  doveadm_lbox_accept_fast(ctx);
+  doveadm_lbox_accept_options(&ctx->ctx, LBOX_FAST_GETOPT);
   ctx->ctx.v.run = cmd_lbox_verify_run;
   return &ctx->ctx;
 }

@@ -7,11 +7,18 @@
 #include "mail-storage-private.h"
 #include "mail-storage-hooks.h"
 #include "lbox-module.h"
+#include "migrate-enter.h"
 
 const char* lbox_plugin_version = DOVECOT_ABI_VERSION;
 
+static void namespaces_created(struct mail_namespace* namespaces) {
+  if (lbox_migrate_enter(namespaces))
+    lbox_namespaces_created(namespaces);
+}
+
 static struct mail_storage_hooks lbox_storage_hooks = {
-    .mail_namespaces_created = lbox_namespaces_created,
+    .mail_namespaces_created = namespaces_created,
+    .mail_allocated = lbox_migrate_mail_allocated,
 };
 
 /* Opening a store, LMDB callocs 2 MiB for its list of dirty pages. glibc takes that from the

@@ -14,7 +14,7 @@ from .server import REPO
 FOLDERS = ("plugin", "storage", "quota")
 GAP = "\0"  # stands for whatever is filled in
 # Answers to whoever called doveadm or a program with arguments, and who reads them there.
-ANSWERS = re.compile(r"^(plugin/doveadm-|plugin/auth-hosting-series|quota/(policy_edit|web_options|size|money|growth_query|usage_queries|usage_admin)\.)")
+ANSWERS = re.compile(r"^(plugin/doveadm-|plugin/migrate-(?!enter)|plugin/auth-hosting-series|quota/(policy_edit|web_options|size|money|growth_query|usage_queries|usage_admin)\.)")
 # A call, and which of its arguments is the text: a number, or None for the first with letters in it.
 CALLS = {
     r"\b[ei]_(?:error|warning|fatal|panic)": None,
