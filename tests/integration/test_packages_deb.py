@@ -265,7 +265,7 @@ def test_purged(machine):
 
 
 def test_programs_of_the_other_series_do_not_start(machine, tmp_path):
-    """The loader says why; such a program crashes nowhere."""
+    """The loader says why, or the program does."""
     others = glob.glob(os.path.join(DEBS, "other", "dovecot-hosting_*.deb"))
     if not others:
         pytest.skip("only one series was built")
@@ -273,5 +273,6 @@ def test_programs_of_the_other_series_do_not_start(machine, tmp_path):
     for name in ("hosting-usage", "hosting-recount", "hosting-warn", "hosting-webmeter"):
         shutil.copy(tmp_path / "usr/lib/dovecot" / name, machine.host.path("/root"))
         done = machine.host.run("/root/" + name, check=False)
-        print(done.err)
-        assert done.code == 127 and re.search("error while loading shared libraries|symbol lookup error|version `", done.err), (name, done)
+        print(done.code, done.err)
+        assert done.code in (1, 127) and re.search("error while loading shared libraries|version `.*' not found", done.err) or (
+            done.code == 89 and re.search(name + r" is for different ABI version 2\.\d\.ABI", done.err)), (name, done)
