@@ -35,7 +35,8 @@ PLACES = {"USER": "ann@example.com", "ACCOUNT": "example.com", "MAILBOX": "INBOX
 # What cannot be run beside others, or takes long: where it is run, and a text that shows it.
 ELSEWHERE = [
     (r"packaging/demo( --keep)?", "tests/integration/test_demo.py", "demo.py"),
-    (r"packaging/(build-deb|chroot .*)|apt install.*|(.*/)?dovecot-(lbox|hosting)_.*", "tests/run", "packaging/chroot"),
+    (r"packaging/chroot .*", "tests/run", "packaging/chroot"),
+    (r"packaging/build-deb|apt(-cache)? .*", "packaging/test-deb", "build-deb"),
     (r"packaging/install-deps( --tests)?", "tests/run", "packaging/install-deps --tests"),
     (r"cmake -B build -G Ninja && cmake --build build|cmake --preset .*", "tests/run", "cmake --build"),
     (r"packaging/with-modules doveadm lbox status -u .*", "tests/integration/test_modules.py", "with-modules"),
@@ -50,15 +51,14 @@ ELSEWHERE = [
     (r"curl http://127.0.0.1:9900/metrics", "tests/integration/test_docs_monitoring.py", "/metrics"),
     (r"(mkdir -p|cp -a --parents .*) ?BACKUP/?", "tests/integration/test_operations.py", "copy_as_documented"),
     (r"rsync .*|cp -al?", "tests/integration/test_operations.py", "rsync -aH"),
-    (r"doveadm lbox migrate.*", "README.md", "docs/migration.md"),  # by the tests of migrations
+    (r"doveadm lbox migrate .*--hook .*", "tests/integration/support/moving.py", "hook"),
+    (r"packaging/test-deb", "tests/integration/test_packages_deb.py", "packaging/test-deb"),  # which needs chroots and minutes
     (r"adduser --system --group --no-create-home hosting-web", "packaging/debian/dovecot-hosting.postinst", "adduser --system --group"),
     (r"systemctl enable --now hosting-retention.timer", "tests/integration/test_hosting_units.py", "hosting-retention.timer"),
     (r"(gdb|strace|mdb_stat|mdb_dump) ?.*", "docs/development.md", "Debugging"),  # somebody else's programs, for developers
-    (r"chown -R|rm -r", "docs/log.md", "uid"),  # as everywhere
+    (r"chown -R|rm -r( ~USER/Maildir)?", "docs/log.md", "uid"),  # as everywhere
 ]
-# Pages whose commands are all run by tests of their own.
-PAGES = {"docs/migration.md": "test_migrate", "docs/configuration.md": "test_packages"}
-INLINE_NAMES = re.compile(r"doveadm( -f json)?( [a-z][a-z-]*)*$")
+INLINE_NAMES = re.compile(r"doveadm( -f json)?( [a-z][a-z-]*)*( -1)?$")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def in_a_session(site, text):
 
 
 def from_maildir(site, text):
-    shell(site, text, as_format("maildir"))
+    shell(site, text.replace("USER", "test@example.com"), as_format("maildir"))
     result = site.server.doveadm("fetch", "hdr.subject", "all", user="test@example.com").text
     assert "in the old format" in result, result
 
@@ -189,6 +189,11 @@ def lost_ledger(site, text):
     site.await_usage("example.com", lambda usage: usage.of("mail", "ann@example.com") > 6000)
 
 
+def of_file(site, text):
+    """doveconf as the system has it, without the function that names a configuration."""
+    shell(site, "command " + text.replace("FILE", shlex.quote(site.server.config_file)))
+
+
 def of_owner(site, text):
     home = site.server.user_home("ann@example.com")
     os.chown(home + "/lbox/store", 0, 0)
@@ -208,9 +213,10 @@ SPECIAL = [
     (r"cmake --install build", staged),
     (r"doveadm backup -u USER remote:root@new\.example\.com", over_ssh),
     (r"mv /var/lib/dovecot/hosting/ledger\* /root/", lost_ledger),
+    (r"doveconf -n -c FILE", of_file),
     (r"chown -R --reference=~USER ~USER/lbox", of_owner),
     (r"doveadm kick (USER|test@example.com)", in_a_session),
-    (r"doveadm backup -u test@example.com lbox:~/lbox", from_maildir),
+    (r"doveadm backup -u (USER|test@example.com) lbox:~/lbox", from_maildir),
     (r"doveadm -o mail_location=lbox:/restored/lbox fetch .* GUID", with_guid),
     (r"doveadm import -u USER lbox:/restored/lbox Restored all", of_restored),
     (r"doveadm -o mail_location=lbox:BACKUP/lbox lbox (verify|repair) -u USER", of_restored),
@@ -246,7 +252,7 @@ def is_a_name(command):
 def test_every_command(site):
     ran, failed = [], []
     for command in commands():
-        if command.page in PAGES or is_elsewhere(command.text) or is_a_name(command) or command.text in ran:
+        if is_elsewhere(command.text) or is_a_name(command) or command.text in ran:
             continue
         try:
             in_person(site, command.text)
@@ -265,7 +271,7 @@ def test_named_commands_exist(site):
     top, groups, missing = usage(), {}, []
     names = {command.text for command in commands() if INLINE_NAMES.fullmatch(command.text)}
     for name in sorted(names):
-        words = [word for word in name.split()[1:] if word not in ("-f", "json")]
+        words = [word for word in name.split()[1:] if word not in ("-f", "json", "-1")]
         if words and not re.search(r"(?m)^[\s\S]*\b%s\b" % re.escape(words[0]), top):
             missing.append(name)
         elif len(words) > 1:
