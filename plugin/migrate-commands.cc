@@ -8,6 +8,7 @@
 namespace lbox::migrate {
 namespace {
 
+constexpr uint64_t kNoLimit = 0;
 constexpr int kBackupTries = 3;
 constexpr int kChangedMeanwhile = 2;  // dsync's exit status
 // What dsync says when it can neither make the target's INBOX what the source's is, nor delete it.
@@ -27,7 +28,7 @@ Status Failed(const std::string& what, const Outcome& outcome) {
 }  // namespace
 
 Program Commands::Doveadm(const std::vector<std::string>& options,
-                          const std::vector<std::string>& command, bool limited) const {
+                          const std::vector<std::string>& command, uint64_t limit) const {
   Program program;
   program.arguments = {tools_.doveadm, "-c", tools_.config};
   program.arguments.insert(program.arguments.end(), options.begin(), options.end());
@@ -37,16 +38,16 @@ Program Commands::Doveadm(const std::vector<std::string>& options,
   program.environment.push_back(std::string("DOVECOT_PRESERVE_ENVS=PATH ") + kTokenVariable + " " +
                                 kIoVariable);
   program.environment.push_back(std::string(kTokenVariable) + "=" + token_);
-  if (limited && tools_.io_limit > 0) {
-    program.environment.push_back(std::string(kIoVariable) + "=" + std::to_string(tools_.io_limit));
+  if (limit > 0) {
+    program.environment.push_back(std::string(kIoVariable) + "=" + std::to_string(limit));
   }
   return program;
 }
 
 Program Commands::Rows(const Place& place, const char* what, const Uids* known,
-                       bool limited) const {
+                       uint64_t limit) const {
   Program program = Doveadm(place.AsOwn(tools_.by_driver),
-                            {"lbox", "migrate-rows", "-u", user_, "--print", what}, limited);
+                            {"lbox", "migrate-rows", "-u", user_, "--print", what}, limit);
   if (known != nullptr) {
     program.input = KnownLines(*known);
   }
@@ -56,7 +57,7 @@ Program Commands::Rows(const Place& place, const char* what, const Uids* known,
 Result<Residence> Commands::Where(const Place* place) const {
   Child child(
       Doveadm(place == nullptr ? std::vector<std::string>() : place->AsOwn(tools_.by_driver),
-              {"lbox", "migrate-rows", "-u", user_, "--print", "user"}, false),
+              {"lbox", "migrate-rows", "-u", user_, "--print", "user"}, kNoLimit),
       true);
   RowReader rows(child.output());
   const Row row = rows.row();
@@ -86,7 +87,8 @@ Status Commands::Backup(const Place& source, const Place& target, bool limited) 
   Outcome outcome;
   // A mailbox of the target that contradicts the source is deleted by one run and made by the next.
   for (int tries = 0; tries < kBackupTries && !outcome.stopped; ++tries) {
-    outcome = Run(Doveadm(target.AsOwn(tools_.by_driver), command, limited));
+    outcome =
+        Run(Doveadm(target.AsOwn(tools_.by_driver), command, limited ? tools_.io_limit : kNoLimit));
     // 2: something has changed meanwhile, which the next pass brings.
     if (outcome.ok() || outcome.exit_code == kChangedMeanwhile) {
       return {};
@@ -102,7 +104,7 @@ Status Commands::Add(const Place& source, const Place& target, const std::string
   std::vector<std::string> command = {"sync", "-1", "-R", "-u", user_, "-m", mailbox};
   const auto other = source.AsOther(tools_.by_driver);
   command.insert(command.end(), other.begin(), other.end());
-  const Outcome outcome = Run(Doveadm(target.AsOwn(tools_.by_driver), command, false));
+  const Outcome outcome = Run(Doveadm(target.AsOwn(tools_.by_driver), command, kNoLimit));
   return outcome.ok() || outcome.exit_code == kChangedMeanwhile
              ? Status()
              : Failed("bringing what came late (doveadm sync)", outcome);
@@ -111,9 +113,10 @@ Status Commands::Add(const Place& source, const Place& target, const std::string
 Result<Comparison> Commands::Compare(const Place& source, const Place& copy, Strictness strictness,
                                      const Uids* known) const {
   const char* what = known == nullptr ? "all" : "new";
-  const bool limited = strictness == Strictness::kFlowing;
-  Child here(Rows(source, what, known, limited), true);
-  Child there(Rows(copy, what, known, limited), true);
+  // Two of them at once.
+  const uint64_t limit = strictness == Strictness::kFlowing ? (tools_.io_limit + 1) / 2 : kNoLimit;
+  Child here(Rows(source, what, known, limit), true);
+  Child there(Rows(copy, what, known, limit), true);
   RowReader here_rows(here.output()), there_rows(there.output());
   Comparison result =
       migrate::Compare(here_rows, there_rows, strictness, known == nullptr ? Uids() : *known);
@@ -136,11 +139,11 @@ Result<std::vector<std::string>> Commands::Missing(const Place& source, const Pl
   for (auto& [guid, uid] : known) {
     uid -= uid > 0 ? 1 : 0;  // from UIDNEXT to the last one
   }
-  Child here(Rows(source, "new", &known, false), true);
+  Child here(Rows(source, "new", &known, kNoLimit), true);
   RowReader here_rows(here.output());
   std::set<std::string> guids = Late(here_rows, before);
   const Outcome here_outcome = here.Wait();
-  Child there(Rows(copy, "new", &known, false), true);
+  Child there(Rows(copy, "new", &known, kNoLimit), true);
   RowReader there_rows(there.output());
   RemoveFound(there_rows, guids);
   const Outcome there_outcome = there.Wait();
@@ -152,7 +155,7 @@ Result<std::vector<std::string>> Commands::Missing(const Place& source, const Pl
 }
 
 Result<std::vector<std::string>> Commands::Grown(const Place& place, Uids& next) const {
-  Child child(Rows(place, "boxes", nullptr, false), true);
+  Child child(Rows(place, "boxes", nullptr, kNoLimit), true);
   RowReader rows(child.output());
   std::vector<std::string> names = migrate::Grown(rows, next);
   const Outcome outcome = child.Wait();
@@ -164,11 +167,11 @@ Result<std::vector<std::string>> Commands::Grown(const Place& place, Uids& next)
 
 void Commands::Kick() const {
   // Its exit status tells nothing: there may be nobody.
-  (void)Run(Doveadm({}, {"kick", user_}, false), kShortly);
+  (void)Run(Doveadm({}, {"kick", user_}, kNoLimit), kShortly);
 }
 
 Status Commands::ForgetLogin() const {
-  const Outcome outcome = Run(Doveadm({}, {"auth", "cache", "flush", user_}, false), kShortly);
+  const Outcome outcome = Run(Doveadm({}, {"auth", "cache", "flush", user_}, kNoLimit), kShortly);
   return outcome.ok() ? Status() : Failed("flushing the auth cache", outcome);
 }
 

@@ -67,9 +67,9 @@ class Commands {
 
  private:
   [[nodiscard]] Program Doveadm(const std::vector<std::string>& options,
-                                const std::vector<std::string>& command, bool limited) const;
+                                const std::vector<std::string>& command, uint64_t limit) const;
   [[nodiscard]] Program Rows(const Place& place, const char* what, const Uids* known,
-                             bool limited) const;
+                             uint64_t limit) const;
 
   Tools tools_;
   std::string user_, token_;

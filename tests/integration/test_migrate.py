@@ -170,7 +170,7 @@ def test_hook_that_fails_or_hangs(moving):
     server.deliver("hooked", numbered(2))
 
     began = time.monotonic()
-    rows, done = moving.run("--tempfail", "6", users="hooked", hook=moving.hook(before="exec sleep 60"), check=False)
+    rows, done = moving.run("--tempfail", "3", users="hooked", hook=moving.hook(before="exec sleep 60"), check=False)
     assert results(rows) == {"hooked": "failed"} and time.monotonic() - began < 30
     assert "too long" in rows["hooked"]["text"]
     server.deliver("hooked", numbered(3))
@@ -260,7 +260,7 @@ def test_late_mail(moving):
     for number in range(3):
         server.deliver("late", numbered(number))
     hook = moving.hook(after="touch {0}/after-late; sleep 5".format(server.base))
-    run = moving.start("--tempfail", "8", users="late", hook=hook)
+    run = moving.start("--tempfail", "3", users="late", hook=hook)
     await_true(lambda: os.path.exists(server.base + "/after-late"))
     run.kill()
     run.wait()

@@ -27,10 +27,12 @@ def fields(server_series, driver):
 class Moving:
     """The users of one server, and their way between storages."""
 
-    def __init__(self, factory, series, users, driver="maildir", **options):
+    def __init__(self, factory, series, users, driver="maildir", uids=None, **options):
+        """uids: those of users that have one of their own."""
         self.users, self.driver = users, driver
+        own = {user: {"uid": uid, "gid": uid} for user, uid in (uids or {}).items()}
         self.server = factory(driver=driver, lbox=True, in_place=True,
-                              userdb={user: fields(series, driver) for user in users}, **options)
+                              userdb={user: {**own.get(user, {}), **fields(series, driver)} for user in users}, **options)
         self.state = self.server.base + "/migrate"
 
     def hook(self, before="", after=""):
