@@ -148,7 +148,7 @@ bool lbox_migrate_enter(struct mail_namespace* namespaces) {
   }
   user->error = p_strdup_printf(user->pool,
                                 "lbox: temporary failure: %s says that doveadm lbox migrate is "
-                                "just moving this user's mail",
+                                "moving this user's mail, or has moved it",
                                 path.c_str());
   return false;
 }

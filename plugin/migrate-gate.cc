@@ -74,7 +74,7 @@ Gate::Answer Gate::Ask(std::string_view driver_of_user, int64_t now) const {
       return now < until && until <= now + kMaxClosedSeconds ? Answer::kRefuse
                                                              : Answer::kEnterLocked;
     case State::kMoved:
-      return now < until && until <= now + kMaxMovedSeconds && driver != driver_of_user
+      return now < until && until <= now + kMovedSeconds && driver != driver_of_user
                  ? Answer::kRefuse
                  : Answer::kEnter;
     case State::kCopying:

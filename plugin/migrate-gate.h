@@ -22,7 +22,8 @@ inline constexpr char kTokenVariable[] = "LBOX_MIGRATE_TOKEN";
 inline constexpr char kIoVariable[] = "LBOX_MIGRATE_IO";
 
 inline constexpr int64_t kMaxClosedSeconds = 60;
-inline constexpr int64_t kMaxMovedSeconds = 3600;
+// A hibernated session comes back with what the userdb said when it logged in.
+inline constexpr int64_t kMovedSeconds = 7 * 24 * 3600;
 
 struct Gate {
   enum class State {

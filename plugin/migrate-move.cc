@@ -24,8 +24,6 @@ constexpr seconds kHookGrace{60};
 constexpr milliseconds kUserdbPatience{5000};
 constexpr milliseconds kUserdbMoment{1500};  // a passwd-file is looked at once a second
 constexpr useconds_t kUserdbPauseMicroseconds = 300000;
-// How long processes that know the userdb of before the switch are kept out.
-constexpr int64_t kMovedSeconds = 900;
 
 std::string NewToken() {
   std::array<unsigned char, 16> bytes{};

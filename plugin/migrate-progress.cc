@@ -27,13 +27,14 @@ int64_t Progress::Eta(double now) const {
 
 std::string Progress::Bar(double now, size_t width) const {
   const uint64_t filled = users_ == 0 ? kBarWidth : ended_ * kBarWidth / users_;
-  std::string text = "[" + std::string(filled, '#') + std::string(kBarWidth - filled, '-') + "] " +
-                     std::to_string(ended_) + "/" + std::to_string(users_) + " users";
+  std::string text = "[";
+  text.append(filled, '#').append(kBarWidth - filled, '-').append("] ");
+  text.append(std::to_string(ended_)).append("/").append(std::to_string(users_)).append(" users");
   if (const int64_t eta = Eta(now); eta >= 0) {
     text += ", " + ShownSeconds(eta) + " left";
   }
   for (const auto& [user, what] : doing_) {
-    text += "; " + user + ": " + what;
+    text.append("; ").append(user).append(": ").append(what);
   }
   return text.substr(0, width);
 }

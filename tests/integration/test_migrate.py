@@ -4,15 +4,19 @@ $LBOX_MIGRATE_ROUNDS repeats the runs under load.
 """
 # ctest: timeout=600
 
+import json
 import os
 import poplib
 import re
+import shlex
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
+from support.feature import incompressible
 from support.migrating import fill
 from support.moving import Moving, await_true
 from support.server import SERIES, TIMEOUT
@@ -21,8 +25,8 @@ from support.wire import Imap, Lmtp, WireError, string
 
 IN_PROCESS = ("saved",)  # the in-process transport of dsync drops saved dates
 ROUNDS = int(os.environ.get("LBOX_MIGRATE_ROUNDS", "1"))
-USERS = ["full", "empty", "bob", "gate", "killed", "hooked", "damaged", "busy", "late"] + ["flow%d" % n for n in range(3)]
-REFUSED = r"lbox: temporary failure: \S+ says that doveadm lbox migrate is just moving this user's mail"
+USERS = ["full", "empty", "bob", "gate", "killed", "hooked", "damaged", "busy", "late", "large", "bar"] + ["stop%d" % n for n in range(3)] + ["flow%d" % n for n in range(3)]
+REFUSED = r"lbox: temporary failure: \S+ says that doveadm lbox migrate is moving this user's mail, or has moved it"
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +281,46 @@ def test_late_mail(moving):
     rows, done = moving.run("--back", users="late")
     assert results(rows) == {"late": "done"}, (rows, done.err)
     assert numbers(server, "late") == [1, 2, 3, 4, 5]
+
+
+def test_limit_on_io(moving):
+    """Copying what hardly compresses takes as long as writing it at that rate; and not without a limit."""
+    server, times = moving.server, []
+    for number in range(8):
+        server.deliver("large", b"Subject: large\r\n\r\n" + incompressible(700_000, seed=b"%d" % number))
+    for way in (["--io-limit", "1"], ["--back"]):
+        began = time.monotonic()
+        rows, done = moving.run(*way, "--jobs", "1", users="large")
+        assert results(rows) == {"large": "done"}, done.err
+        times.append(time.monotonic() - began)
+    stored = 8 * 700_000 * 3 / 4  # of base64
+    assert times[0] > stored * 7 / 8 / 1e6 and times[0] > times[1] + 2, times  # what the last message takes is not waited for
+
+
+def test_stopped(moving):
+    """SIGTERM: each user stops where it is safe, and what is told says so; -f json is complete all the same."""
+    server, users = moving.server, ["stop%d" % n for n in range(3)]
+    for user in users:
+        server.deliver(user, numbered(1))
+    hook = moving.hook(before="touch {0}/hooking; sleep 0.3".format(server.base))
+    run = moving.start("--jobs", "2", users=users, hook=hook)
+    await_true(lambda: os.path.exists(server.base + "/hooking"))
+    run.send_signal(signal.SIGTERM)
+    out, err = run.communicate(timeout=TIMEOUT)
+    rows = {row["user"]: row for row in json.loads(out)}
+    assert run.returncode == 75 and "not begun" in err.decode(), err
+    assert set(results(rows).values()) <= {"done", "failed"} and len(rows) == 2
+    rows, done = moving.run(users=users)
+    assert set(results(rows).values()) <= {"done", "skipped"} and len(rows) == 3, done.err
+    assert all(numbers(server, user) == [1] for user in users)
+
+
+def test_bar_on_a_terminal(moving):
+    """What is shown to somebody who looks on; and a dry run changes nothing."""
+    moving.server.deliver("bar", numbered(1))
+    script = shlex.join(moving.command("--dry-run", users="bar"))
+    shown = subprocess.run([*moving.server._beside(), "script", "-qec", script, "/dev/null"], stdin=subprocess.DEVNULL,
+                           capture_output=True, timeout=TIMEOUT, check=True).stdout.decode()
+    assert "[--------------------] 0/1 users; bar: " in shown, shown
+    assert "would move" in shown and "1 would be moved" in shown, shown
+    assert moving.driver_of("bar") == "maildir" and moving.gate("bar") == b"" and moving.state_of("bar") == ""

@@ -1,5 +1,7 @@
 """What clients see of doveadm lbox migrate, there and back, with mail arriving in between: POP3 clients download nothing twice, IMAP clients keep
-their caches, LIST, LSUB and Sieve's folders are as before. With users of a uid each, and with one uid for all."""
+their caches, LIST, LSUB and Sieve's folders are as before. With users of a uid each, and with one uid for all.
+
+With $LBOX_MIGRATE_ROUNDS also from mdbox and sdbox."""
 # ctest: timeout=300
 
 import os
@@ -7,10 +9,10 @@ import re
 
 import pytest
 
-from support.moving import Moving
+from support.moving import Moving, await_true
 from support.peers import Fetchmail, Mbsync, numbered_messages
 from support.server import SERIES
-from support.wire import Imap
+from support.wire import Imap, WireError
 
 UID = 5101
 FOLDERS = ("INBOX", "INBOX.Lists.dev", "INBOX.Sent", "INBOX.Gr&APwA3w-e")
@@ -30,7 +32,7 @@ def connect(server, user):
     return Imap(port=server.imap_port, user=user, password=server.password(user))
 
 
-@pytest.mark.parametrize("driver", ["maildir", "mdbox"])
+@pytest.mark.parametrize("driver", ["maildir", "mdbox", "sdbox"] if os.environ.get("LBOX_MIGRATE_ROUNDS") else ["maildir"])
 def test_nothing_twice(server_factory, driver):
     moving = Moving(server_factory, SERIES, ["fetch", "sync"], driver=driver)
     server, messages = moving.server, iter(numbered_messages(60, seed=51))
@@ -100,3 +102,30 @@ def test_names_and_system_users(server_factory):
     for path, _, found in os.walk(home):
         assert all(os.lstat(os.path.join(path, name)).st_uid == UID for name in found), path
     assert os.path.isdir(home + "/lbox/store")
+
+
+def test_hibernated_session(server_factory):
+    """It comes back with what the userdb said at its login: it is not let into the old storage. 2.3 does not even disconnect it when
+    others are hibernated as well."""
+    moving = Moving(server_factory, SERIES, ["idle", "other"], hibernate="1s")
+    server = moving.server
+    server.allow_log(r"lbox: temporary failure: ", r"imap-(master|hibernate).*", r"Killed with signal 15", r"Failed to connect to .*imap-hibernate")
+    deliver(server, "idle", [b"Subject: 1\r\n\r\n1\r\n"])
+    session, other = connect(server, "idle"), connect(server, "other")
+    for one in (session, other):
+        one.select("INBOX")
+        one.send("IDLE")
+    await_true(lambda: not server.pids("imap"))  # hibernated
+    moving.run(users="idle")
+    try:
+        session._stream.send(b"DONE\r\n")
+        session.append("INBOX", b"Subject: 2\r\n\r\n2\r\n").expect_ok()
+        expected = 2
+    except (WireError, OSError):
+        expected = 1
+    session.close()
+    other.close()
+    with connect(server, "idle") as imap:
+        assert imap.select("INBOX")[b"EXISTS"] == expected
+    old = [name for part in ("new", "cur") for name in os.listdir("%s/%s" % (server.mail_root("idle"), part))]
+    assert len(old) == 1

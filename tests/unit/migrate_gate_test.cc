@@ -59,7 +59,7 @@ TEST(MigrateGate, Answers) {
       {Gate::State::kMoved, kNow + 1, "maildir", Gate::Answer::kRefuse},
       {Gate::State::kMoved, kNow + 1, "lbox", Gate::Answer::kEnter},
       {Gate::State::kMoved, kNow, "maildir", Gate::Answer::kEnter},
-      {Gate::State::kMoved, kNow + kMaxMovedSeconds + 1, "maildir", Gate::Answer::kEnter},
+      {Gate::State::kMoved, kNow + kMovedSeconds + 1, "maildir", Gate::Answer::kEnter},
   };
   for (const auto& test : cases) {
     EXPECT_EQ(Of(test.state, test.until).Ask(test.driver, kNow), test.answer)
