@@ -1,12 +1,13 @@
 """doveadm lbox migrate: users from Maildir to lbox and back, while mail flows, hooks fail and processes are killed.
 
-$LBOX_MIGRATE_ROUNDS repeats the runs under load.
+$LBOX_MIGRATE_ROUNDS repeats the runs under load, and those that are killed at any time ($LBOX_MIGRATE_SEED: at these).
 """
 # ctest: timeout=600
 
 import json
 import os
 import poplib
+import random
 import re
 import shlex
 import signal
@@ -25,7 +26,7 @@ from support.wire import Imap, Lmtp, WireError, string
 
 IN_PROCESS = ("saved",)  # the in-process transport of dsync drops saved dates
 ROUNDS = int(os.environ.get("LBOX_MIGRATE_ROUNDS", "1"))
-USERS = ["full", "empty", "bob", "gate", "killed", "hooked", "damaged", "busy", "late", "large", "bar"] + ["stop%d" % n for n in range(3)] + ["flow%d" % n for n in range(3)]
+USERS = ["full", "empty", "bob", "gate", "killed", "hooked", "damaged", "busy", "late", "large", "bar", "storm"] + ["stop%d" % n for n in range(3)] + ["flow%d" % n for n in range(3)]
 REFUSED = r"lbox: temporary failure: \S+ says that doveadm lbox migrate is moving this user's mail, or has moved it"
 
 
@@ -258,6 +259,31 @@ def test_killed_and_run_again(moving, phase):
     server.doveadm("expunge", "mailbox", "INBOX", "all", user="killed")
 
 
+
+def test_killed_at_any_time(moving):
+    """Again and again, with mail flowing, there and back; then it is let run through."""
+    server, r = moving.server, random.Random(os.environ.get("LBOX_MIGRATE_SEED"))
+    for round_number in range(ROUNDS):
+        there = moving.driver_of("storm") == "maildir"
+        way = [] if there else ["--back"]
+        flow, delays = Flow(server, ["storm"]), []
+        flow.start()
+        try:
+            for _ in range(r.randrange(1, 4)):
+                delays.append(r.uniform(0, 1.2))
+                run = moving.start(*way, "--tempfail", "10", users="storm")
+                time.sleep(delays[-1])
+                run.kill()
+                run.wait()
+            rows, done = moving.run(*way, users="storm")
+            assert rows["storm"]["result"] in ("done", "skipped"), (delays, rows, done.err)
+        finally:
+            flow.stop()
+        assert moving.driver_of("storm") == ("lbox" if there else "maildir")
+        assert numbers(server, "storm") == sorted(flow.accepted["storm"]), (round_number, delays)
+        server.doveadm("expunge", "mailbox", "INBOX", "all", user="storm")
+
+
 def test_late_mail(moving):
     """What a program that knows no gate has put into the old storage after the switch, under a UID that the new one has given to another."""
     server = moving.server
@@ -323,4 +349,8 @@ def test_bar_on_a_terminal(moving):
                            capture_output=True, timeout=TIMEOUT, check=True).stdout.decode()
     assert "[--------------------] 0/1 users; bar: " in shown, shown
     assert "would move" in shown and "1 would be moved" in shown, shown
+    rows, _ = moving.run("--dry-run")  # -A
+    assert set(rows) == set(USERS) and rows["bar"]["result"] == "would move"
+    rows, _ = moving.run("--dry-run", users="fl*")
+    assert set(rows) == {"flow0", "flow1", "flow2"}
     assert moving.driver_of("bar") == "maildir" and moving.gate("bar") == b"" and moving.state_of("bar") == ""
