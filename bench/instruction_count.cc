@@ -6,28 +6,60 @@
 
 #include <valgrind/callgrind.h>
 
+#include "bench/quota_work.h"
 #include "bench/storage_work.h"
 
 namespace {
 
+using lbox::bench::QuotaWork;
 using lbox::bench::StorageWork;
+
+constexpr int kWarmUp = 20, kCounted = 200;
+constexpr uint32_t kMessages = 2000, kAccounts = 1000;
+
+template <typename Work, typename Step>
+void Count(Work& work, Step step) {
+  for (int i = 0; i < kWarmUp; i++) {
+    (work.*step)();
+  }
+  CALLGRIND_TOGGLE_COLLECT;
+  for (int i = 0; i < kCounted; i++) {
+    (work.*step)();
+  }
+  CALLGRIND_TOGGLE_COLLECT;
+}
+
+template <auto step>
+void OfStorage() {
+  StorageWork work(kMessages, false);
+  Count(work, step);
+}
+
+template <auto step>
+void OfQuota() {
+  QuotaWork work(kAccounts);
+  Count(work, step);
+}
 
 struct Step {
   const char* name;
-  void (*run)(StorageWork&);
+  void (*run)();
 };
 
 constexpr Step kSteps[] = {
-    {"deliver", [](StorageWork& work) { work.Deliver(); }},
-    {"read-header", [](StorageWork& work) { work.ReadHeader(); }},
-    {"read-body", [](StorageWork& work) { work.ReadBody(); }},
-    {"change-flag", [](StorageWork& work) { work.ChangeFlag(); }},
-    {"copy", [](StorageWork& work) { work.Copy(); }},
-    {"expunge", [](StorageWork& work) { work.Expunge(); }},
-    {"scan", [](StorageWork& work) { work.Scan(); }},
+    {"deliver", OfStorage<&StorageWork::Deliver>},
+    {"read-header", OfStorage<&StorageWork::ReadHeader>},
+    {"read-body", OfStorage<&StorageWork::ReadBody>},
+    {"change-flag", OfStorage<&StorageWork::ChangeFlag>},
+    {"copy", OfStorage<&StorageWork::Copy>},
+    {"expunge", OfStorage<&StorageWork::Expunge>},
+    {"scan", OfStorage<&StorageWork::Scan>},
+    {"ledger-report", OfQuota<&QuotaWork::Report>},
+    {"total", OfQuota<&QuotaWork::Total>},
+    {"policy-lookup", OfQuota<&QuotaWork::PolicyLookup>},
+    {"login-lookup", OfQuota<&QuotaWork::LoginLookup>},
+    {"forecast", OfQuota<&QuotaWork::Forecast>},
 };
-constexpr int kWarmUp = 20, kCounted = 200;
-constexpr uint32_t kMessages = 2000;
 
 }  // namespace
 
@@ -36,15 +68,7 @@ int main(int argc, char** argv) {
     if (argc != 2) {
       puts(step.name);
     } else if (strcmp(argv[1], step.name) == 0) {
-      StorageWork work(kMessages, false);
-      for (int i = 0; i < kWarmUp; i++) {
-        step.run(work);
-      }
-      CALLGRIND_TOGGLE_COLLECT;
-      for (int i = 0; i < kCounted; i++) {
-        step.run(work);
-      }
-      CALLGRIND_TOGGLE_COLLECT;
+      step.run();
       return 0;
     }
   }

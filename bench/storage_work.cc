@@ -1,11 +1,10 @@
 #include "bench/storage_work.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <utility>
 
+#include "bench/must.h"
 #include "storage/rebuild.h"
 
 namespace lbox::bench {
@@ -15,25 +14,6 @@ constexpr uint32_t kBatch = 100;
 constexpr uint32_t kTexts = 64;        // different messages
 constexpr size_t kHeaderBytes = 1800;  // as of mail that passed a few servers
 constexpr size_t kBodyBytes = 4200;
-
-[[noreturn]] void Fail(const std::string& message) {
-  fprintf(stderr, "bench: %s\n", message.c_str());
-  exit(1);
-}
-
-void Must(const Status& status) {
-  if (!status.ok()) {
-    Fail(status.message());
-  }
-}
-
-template <typename T>
-T Must(Result<T> result) {
-  if (!result.ok()) {
-    Fail(result.status().message());
-  }
-  return std::move(*result);
-}
 
 uint64_t Next(uint64_t& state) {
   state ^= state << 13;

@@ -33,11 +33,13 @@ def main():
     if options.list:
         for op in OPERATIONS:
             print("%-22s %s" % (op.name, op.text))
+        for name, what in (("counts", "flushes, system calls, bytes written"), ("disk", "allocated disk"), ("memory", "memory of an imap process")):
+            print("%-22s not timed: %s" % (name, what))
         return
     names = options.formats.split(",")
     unknown = [name for name in names if name not in FORMATS]
     wanted = options.only.split(",") if options.only else [op.name for op in OPERATIONS]
-    unknown += [name for name in wanted if name not in [op.name for op in OPERATIONS] + ["counts"]]
+    unknown += [name for name in wanted if name not in [op.name for op in OPERATIONS] + ["counts", "disk", "memory"]]
     if unknown:
         parser.error("unknown: " + ", ".join(unknown))
     operations = [op for op in OPERATIONS if op.name in wanted]
@@ -55,10 +57,11 @@ def main():
             fmt.start()
         bench = Bench(formats, corpus, scale)
         figures = bench.run(operations, repeats)
-        disk = counts.count_disk(bench) if not options.only else {}
+        disk = counts.count_disk(bench) if not options.only or "disk" in wanted else {}
+        memory = counts.count_memory(bench) if not options.only or "memory" in wanted else {}
         for fmt in formats:
             fmt.server.assert_log_clean()
-        made = report.make(bench, operations, figures, counted, disk, SERIES, "bench/compare " + shlex.join(sys.argv[1:]), REPO)
+        made = report.make(bench, operations, figures, counted, disk, memory, SERIES, "bench/compare " + shlex.join(sys.argv[1:]), REPO)
     finally:
         for fmt in formats:
             fmt.stop()

@@ -1,13 +1,15 @@
-"""What does not depend on the machine: flushes, syscalls and bytes written for each delivery, and disk and files afterwards.
+"""What does not depend on the machine: flushes, syscalls and bytes written for each delivery, disk and files afterwards, memory.
 
-The processes run under strace, so nothing here is timed.
+Flushes and syscalls are counted under strace, so nothing here is timed.
 """
 
 import os
 import re
 import shutil
+import time
 
 from .formats import Format
+from .run import fill
 
 FLUSHES = ("O_DSYNC write", "fsync", "fdatasync", "msync", "sync_file_range", "syncfs", "sync")
 WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2")
@@ -17,6 +19,7 @@ _FD = re.compile(r"^(\d+)\s+(pwrite64|pwritev2?|writev?|close)\((\d+)")
 _RESUMED = re.compile(r"^\d+\s+<\.\.\. (\w+) resumed>.*= (-?\d+)")
 SMALL, LARGE, WARM_UP = 100, 10, 20
 LARGE_SIZE = 600_000  # bytes
+SETTLED = 5  # seconds
 
 
 def available():
@@ -90,6 +93,16 @@ def count_deliveries(name, corpus):
     return figures
 
 
+def _await_settled(fmt, user):
+    """Returns once the disk has not changed for some seconds: what frees disk by itself has done so."""
+    last, since = fmt.disk(user), time.monotonic()
+    while time.monotonic() - since < SETTLED:
+        time.sleep(0.2)
+        now = fmt.disk(user)
+        if now != last:
+            last, since = now, time.monotonic()
+
+
 _small_numbers = []
 
 
@@ -103,8 +116,34 @@ def _small(corpus, index):
     return _small_numbers[index]
 
 
+def count_memory(bench):
+    """{format: {figure: bytes}}: of an imap process after SELECT, FETCH of all flags, and a search, in a mailbox of many short messages."""
+    result = {}
+    for fmt in bench.formats:
+        if fmt.name not in ("maildir", "lbox"):
+            continue
+        fill(fmt, "memory", "INBOX", bench.corpus, bench.scale.memory, short=True)
+        fmt.quiet()
+        with fmt.imap("memory") as imap:
+            imap.select()
+            imap.ok("FETCH 1:* (UID FLAGS)", timeout=600)
+            imap.search("UNSEEN", timeout=600)
+            (pid,) = fmt.server.pids("imap")
+            result[fmt.name] = {"most resident": _kilobytes(pid, "status", "VmHWM"), "resident": _kilobytes(pid, "smaps_rollup", "Rss"),
+                                "of it private": sum(_kilobytes(pid, "smaps_rollup", "Private_" + kind) for kind in ("Clean", "Dirty")),
+                                "of it allocated": _kilobytes(pid, "smaps_rollup", "Anonymous")}
+    return result
+
+
+def _kilobytes(pid, file, field):
+    """A field in kB, as bytes."""
+    with open("/proc/%d/%s" % (pid, file), encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
+
+
 def count_disk(bench):
-    """{format: {figure: value}}: the disk of the large mailbox, and of one large message to ten users."""
+    """{format: {figure: value}}: the disk of the large mailbox, before and after half of it is expunged (and no command run), and of one large
+    message to ten users."""
     result = {}
     for fmt in bench.formats:
         user = bench.filled(fmt, bench.scale.mailbox)
@@ -113,7 +152,14 @@ def count_disk(bench):
         users = ["ten%d" % i for i in range(10)]
         with fmt.lmtp() as lmtp:
             lmtp.deliver(users, bench.corpus.large(1, LARGE_SIZE), sender="s@example.com")
+        fill(fmt, "half", "INBOX", bench.corpus, bench.scale.mailbox)
+        with fmt.imap("half") as imap:
+            imap.select()
+            imap.ok("STORE %s +FLAGS.SILENT (\\Deleted)" % ",".join(map(str, range(1, bench.scale.mailbox + 1, 2))), timeout=600)
+            imap.ok("EXPUNGE", timeout=600)
         fmt.quiet()
+        _await_settled(fmt, "half")
         result[fmt.name] = {"disk of %d messages" % bench.scale.mailbox: size, "files of them": files,
+                            "disk after every other one is expunged": fmt.disk("half")[0],
                             "disk of a large message to 10 users": sum(fmt.disk(u)[0] for u in users)}
     return result

@@ -29,7 +29,7 @@ def _first_line(path):
         return ""
 
 
-def make(bench, operations, figures, counts, disk, series, command, repo):
+def make(bench, operations, figures, counts, disk, memory, series, command, repo):
     """The whole report as plain data."""
     rows = []
     for op in operations:
@@ -45,7 +45,7 @@ def make(bench, operations, figures, counts, disk, series, command, repo):
                            met=None if op.limit is None else ratio.meets(op.limit))
         rows.append(row)
     return {"command": command, "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit(repo), "dovecot": series,
-            "scale": bench.scale.__dict__, "machine": machine(), "operations": rows, "counts": counts, "disk": disk}
+            "scale": bench.scale.__dict__, "machine": machine(), "operations": rows, "counts": counts, "disk": disk, "memory": memory}
 
 
 def as_json(report):
@@ -70,7 +70,8 @@ def as_text(report):
         noise = max((entry["spread"] for entry in row["formats"].values()), default=0)
         table.append(cells + ["%.0f %%" % (100 * noise)])
     lines += _aligned(table)
-    for title, data in (("Counts for each LMTP delivery", report["counts"]), ("Disk, bytes", report["disk"])):
+    for title, data in (("Counts for each LMTP delivery", report["counts"]), ("Disk, bytes", report["disk"]),
+                        ("Memory of an imap process, %d messages, bytes" % scale["memory"], report["memory"])):
         if data:
             names = list(data)
             figures = list(data[names[0]])

@@ -22,7 +22,8 @@ def as_html(report):
                     report["command"], report["scale"]["name"], report["repeats"])),
             "<h2>Ratio of wall clock to the peer named (left of the line: lbox is faster)</h2>", _ratios(report),
             "<h2>Seconds, median</h2>", _seconds(report),
-            _figures("Counts for each LMTP delivery", report["counts"]), _figures("Disk, bytes", report["disk"])]))
+            _figures("Counts for each LMTP delivery", report["counts"]), _figures("Disk, bytes", report["disk"]),
+            _figures("Memory of an imap process, bytes", report["memory"])]))
 
 
 def _x(ratio):

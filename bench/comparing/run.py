@@ -41,13 +41,15 @@ class Scale:
     change: int       # messages of COPY, MOVE, EXPUNGE
     reads: int        # random reads, single STOREs, RETRs
     batch: int        # messages of a MULTIAPPEND
+    account: tuple    # (mailboxes, messages in each) of an account with many
+    memory: int       # messages of the mailbox whose process is looked at
     repeats: int
 
 
 SCALES = {scale.name: scale for scale in (
-    Scale("small", 60, 400, 200, 100, 200, 3),
-    Scale("medium", 200, 4000, 1000, 400, 1000, 7),
-    Scale("full", 400, 20000, 5000, 1000, 2000, 15),
+    Scale("small", 60, 400, 200, 100, 200, (5, 50), 1000, 3),
+    Scale("medium", 200, 4000, 1000, 400, 1000, (20, 500), 20000, 7),
+    Scale("full", 400, 20000, 5000, 1000, 2000, (100, 5000), 200000, 15),
 )}
 
 
@@ -88,6 +90,16 @@ class Bench:
             fill(fmt, user, "INBOX", self.corpus, count)
         return self._filled[key]
 
+    def filled_account(self, fmt):
+        """The user with many mailboxes of short messages."""
+        key = (fmt.name, "account")
+        if key not in self._filled:
+            user = self._filled[key] = "account"
+            mailboxes, count = self.scale.account
+            for number in range(mailboxes):
+                fill(fmt, user, "INBOX" if number == 0 else "folder%d" % number, self.corpus, count, short=True)
+        return self._filled[key]
+
     def maildir_of(self, count):
         """A Maildir, beside all servers, with the first `count` messages."""
         if self._maildir is None:
@@ -126,12 +138,18 @@ class Bench:
         return [fmt for fmt in self.formats if fmt.name == "lbox" or not op.peers or fmt.name in op.peers]
 
 
-def fill(fmt, user, mailbox, corpus, count, batch=500):
+def fill(fmt, user, mailbox, corpus, count, batch=500, short=False):
+    """Appends the first `count` messages of the corpus; short: short ones of its own."""
     with fmt.imap(user) as imap:
         if mailbox != "INBOX":
             imap.ok("CREATE", mailbox)
         for first in range(0, count, batch):
-            multiappend(imap, mailbox, corpus.messages(min(batch, count - first), first))
+            numbers = range(first, min(first + batch, count))
+            multiappend(imap, mailbox, [short_message(n) if short else corpus.message(n) for n in numbers])
+
+
+def short_message(number):
+    return b"From: a@example.com\r\nSubject: short %d\r\nMessage-ID: <%d@example.com>\r\n\r\nShort.\r\n" % (number, number)
 
 
 def multiappend(imap, mailbox, messages):

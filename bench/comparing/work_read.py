@@ -125,6 +125,15 @@ def vsize_without_index(turn):
         return turn.format.doveadm("mailbox", "status", "vsize", "INBOX", user=user).text.split("=")[-1].strip()
 
 
+@operation("account-usage", "Virtual size of an account of many mailboxes, dovecot.index* deleted (doveadm's start included)", limit=0.02,
+           against="maildir", peers=("maildir",))
+def account_usage(turn):
+    user = turn.bench.filled_account(turn.format)
+    turn.format.remove_index_files(user, INDEX_FILE)
+    with turn.timed():
+        return turn.format.doveadm("mailbox", "status", "-t", "vsize", "*", user=user).text.split("=")[-1].strip()
+
+
 @operation("pop3-retr", "POP3 RETR", limit=1.2)
 def pop3_retr(turn):
     user = turn.filled(turn.scale.mailbox)

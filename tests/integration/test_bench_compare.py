@@ -14,6 +14,8 @@ sys.path.insert(0, os.path.join(REPO, "bench"))
 from comparing.counts import Traced  # noqa: E402
 from comparing.report import as_text  # noqa: E402
 from comparing.run import SCALES, Bench, Operation  # noqa: E402
+from comparing.scale import as_html, growth, grown  # noqa: E402
+from comparing.scale import as_text as scale_text  # noqa: E402
 from comparing.statistics import Ratio, interval, median  # noqa: E402
 
 
@@ -73,3 +75,22 @@ def test_flushes_are_counted_however_they_are_asked_for(tmp_path):
                      "7 close(5) = 0\n7 write(5, \"\"..., 4) = 4\n7 fsync(9 <unfinished ...>\n7 <... fsync resumed>) = 0\n")
     calls, written = traced.count()
     assert (calls["O_DSYNC write"], calls["fdatasync"], calls["fsync"], written) == (1, 1, 1, 134)
+
+
+def test_growth_of_micro_benchmarks():
+    def entry(name, time, unit="us", **more):
+        return {"name": name, "real_time": time, "time_unit": unit, **more}
+
+    figures = growth([
+        entry("Run/Deliver/messages:1000/real_time_median", 100.0, aggregate_name="median"),
+        entry("Run/Deliver/messages:1000/real_time_mean", 900.0, aggregate_name="mean"),
+        entry("Run/Deliver/messages:100000/real_time_median", 0.12, "ms", aggregate_name="median"),
+        entry("Scan/messages:1000/real_time", 5000.0), entry("Scan/messages:1000000/real_time", 2.0, "s"),
+        entry("Run/Total/accounts:1000/real_time", 500.0, "ns")])
+    assert figures == {"Deliver": {1000: 100.0, 100000: 120.0}, "Scan (per message)": {1000: 5.0, 1000000: 2.0}, "Total": {1000: 0.5}}
+    assert grown(figures["Deliver"]) == 1.2 and grown(figures["Total"]) == 1
+    lines = scale_text(figures).splitlines()
+    assert lines[0].split() == ["microseconds", "1k", "100k", "1M", "largest", "/", "smallest"]
+    assert lines[2].split() == ["Deliver", "100", "120", "1.20"]
+    page = as_html(figures)
+    assert page.count("<svg") == 3 and page.count("<circle") == 5 and "http" not in page
