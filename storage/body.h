@@ -1,10 +1,11 @@
 // Message bodies on their way in (BodyWriter, StagedBody) and out (BodyReader).
 //
-// A message is kept as two zstd frames: the header section (up to and including the blank line; at
-// most kMaxHeaderFrame bytes, any split is valid) and the rest, so that reading headers never
-// decompresses a body. A plugin's own encoding is kept opaque: one piece, as it came.
-// Ownership: all three keep their store alive. Processes: not shared.
-// Crash rule: a staged body leaves at most a file in tmp/, which Maintain sweeps.
+// A message is kept as two zstd frames: the header section (up to and including the blank line)
+// with the first byte after it, by which a parser knows that the header is over (at most
+// kMaxHeaderFrame bytes; any split is valid), and the rest, so that reading headers never
+// decompresses a body. A plugin's own encoding is kept opaque: one piece, as it came. Ownership:
+// all three keep their store alive. Processes: not shared. Crash rule: a staged body leaves at most
+// a file in tmp/, which Maintain sweeps.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +52,7 @@ class BodyReader {
   // Bytes that Read will give in all: the physical size, or the encoded size when opaque.
   virtual uint64_t size() const = 0;
   // Up to `size` bytes from `offset`, at least one; 0 only at the end. Stops at the end of the
-  // header section, so that who reads the header never waits for the body. Sequential reading is
+  // header frame, so that who reads the header never waits for the body. Sequential reading is
   // cheap; going back may decompress again from the frame's start.
   virtual Result<size_t> Read(uint64_t offset, void* data, size_t size) = 0;
   // Checks all of it now (hashes of the stored bytes), so that a later Read fails only for reasons

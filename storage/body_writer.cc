@@ -19,11 +19,12 @@ constexpr size_t kOnePieceBytes = 128 * 1024;
 constexpr size_t kOutputBytes = 32 * 1024;
 constexpr uint64_t kMaxStoredBytes = 0xFFFFFFFF;
 
-// Finds the end of the header section: the first empty line, its line ending included.
+// Finds the end of the header frame: the first empty line, its line ending included, and one byte
+// more: a parser looks that far to see that no folded line follows, which must not cost it a body.
 class HeaderEnd {
  public:
   // `header` is all of the message so far, and begins with what was given before. Where the body
-  // starts, once that is known.
+  // frame starts, once that is known.
   std::optional<size_t> Find(const std::string& header) {
     for (;;) {
       const size_t newline = header.find('\n', next_);
@@ -33,7 +34,11 @@ class HeaderEnd {
       }
       const size_t length = newline - line_;
       if (length == 0 || (length == 1 && header[line_] == '\r')) {
-        return newline + 1;
+        if (newline + 1 < header.size()) {
+          return newline + 2;
+        }
+        next_ = newline;
+        return std::nullopt;
       }
       line_ = next_ = newline + 1;
     }
@@ -251,6 +256,11 @@ Result<std::string> StagedBodyImpl::Frames() const {
 const std::string& StagedBodyImpl::tmp_path() const {
   assert(large());
   return large_->path();
+}
+
+Status StagedBodyImpl::Sync() {
+  assert(large());
+  return large_->Sync();
 }
 
 void StagedBodyImpl::Disown() {

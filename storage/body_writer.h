@@ -52,11 +52,12 @@ class StagedBodyImpl final : public StagedBody {
   size_t frames_bytes() const { return frames_->size(); }
   Result<std::string> Frames() const;
 
-  // A large body waits in the file tmp_path(), complete and durable, to be linked or renamed as
+  // A large body waits in the file tmp_path(), complete, and durable after Sync, to be renamed to
   // l/<large_id>; then call Disown, or the file is unlinked together with this object.
   bool large() const { return facts_.large_id != 0; }
   uint64_t large_id() const { return facts_.large_id; }
   const std::string& tmp_path() const;
+  Status Sync();
   void Disown();
 
   // Reads it back, before or (unless large) after it was saved; independent of this object but for

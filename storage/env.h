@@ -29,6 +29,8 @@ class File {
   virtual Status WriteAt(uint64_t offset, const void* data, size_t size) = 0;
   // Durable after this: the file's data and size (fdatasync).
   virtual Status Sync() = 0;
+  // A hint, before a Sync that comes later: starts writing, and waits for nothing.
+  virtual void StartSync() {}
   virtual Result<uint64_t> Size() = 0;
   virtual int descriptor() const = 0;  // for flock and fstat; -1 when there is none
 };

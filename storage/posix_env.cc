@@ -79,6 +79,8 @@ class PosixFile final : public File {
     return {};
   }
 
+  void StartSync() override { (void)sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE); }
+
   Result<uint64_t> Size() override {
     struct stat st;
     if (fstat(fd_, &st) != 0) {

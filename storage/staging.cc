@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kWriteBytes = 128 * 1024;
 constexpr int kNameAttempts = 10;
+constexpr size_t kMostUnflushed = 64;  // well below the 1024 descriptors that a process may have
 
 // Never zero.
 Result<uint64_t> RandomId() {
@@ -133,6 +134,7 @@ Result<std::unique_ptr<Parked>> StagingArea::Park(std::string bytes) {
 }
 
 BodySpool::~BodySpool() {
+  Close();
   if (!path_.empty()) {
     (void)area_->options().env->Unlink(path_);  // what stays is swept by Maintain
   }
@@ -178,13 +180,35 @@ Status BodySpool::Finish() {
   header.body_hash = hash();
   const std::string bytes = EncodeLargeHeader(header);
   LBOX_RETURN_IF_ERROR(file_->WriteAt(0, bytes.data(), bytes.size()));
-  if (area_->options().sync) {
-    // Durable after this: the whole body, though under no name that lasts.
-    LBOX_RETURN_IF_ERROR(file_->Sync());
-  }
-  file_.reset();
   buffer_ = std::string();
+  if (!area_->options().sync) {
+    file_.reset();
+    return {};
+  }
+  finished_ = true;
+  if (area_->unflushed_++ >= kMostUnflushed) {
+    return Sync();
+  }
+  file_->StartSync();
   return {};
+}
+
+Status BodySpool::Sync() {
+  if (!finished_) {
+    return {};
+  }
+  // Durable after this: the whole body, though under no name that lasts.
+  LBOX_RETURN_IF_ERROR(file_->Sync());
+  Close();
+  return {};
+}
+
+void BodySpool::Close() {
+  file_.reset();
+  if (finished_) {
+    finished_ = false;
+    area_->unflushed_--;
+  }
 }
 
 }  // namespace lbox

@@ -47,6 +47,7 @@ class StagingArea : public std::enable_shared_from_this<StagingArea> {
   Result<std::unique_ptr<Parked>> Park(std::string bytes);
 
  private:
+  friend class BodySpool;
   class InMemory;
   class InFile;
   struct Overflow;
@@ -54,6 +55,7 @@ class StagingArea : public std::enable_shared_from_this<StagingArea> {
 
   const StagingOptions options_;
   size_t memory_used_ = 0;
+  size_t unflushed_ = 0;  // large bodies that wait for their Sync, a descriptor each
   // Owned by what lies in it: its space is free once all of that is gone.
   std::weak_ptr<Overflow> overflow_;
 };
@@ -68,9 +70,11 @@ class BodySpool {
   BodySpool& operator=(const BodySpool&) = delete;
 
   Status Append(const void* data, size_t size);
-  // No more bytes. Large: the file is complete and, unless switched off, durable after this; only a
-  // name in l/ is missing.
+  // No more bytes. Large: the file is complete; a Sync and a name in l/ are missing.
   Status Finish();
+  // Large: durable after this, unless switched off. Apart from Finish, since flushes of many files
+  // cost little more than one, once the system has begun to write them all.
+  Status Sync();
 
   Env* env() const { return area_->options().env; }
   bool large() const { return large_id_ != 0; }
@@ -83,6 +87,7 @@ class BodySpool {
   void Disown() { path_.clear(); }
 
  private:
+  void Close();
   Status Spill();
   Status Flush();
 
@@ -93,6 +98,7 @@ class BodySpool {
   uint64_t large_id_ = 0;
   std::string path_;
   std::unique_ptr<File> file_;
+  bool finished_ = false;  // and still to be flushed
 };
 
 }  // namespace lbox

@@ -52,6 +52,7 @@ class LargeFiles {
     for (const NewMessage& message : messages) {
       if (message.staged != nullptr && StagedOf(message)->large()) {
         StagedBodyImpl* body = StagedOf(message);
+        LBOX_RETURN_IF_ERROR(body->Sync());
         LBOX_RETURN_IF_ERROR(
             store_.env.Rename(body->tmp_path(), store_.packs.LargePath(body->large_id())));
         placed_.push_back(body);
@@ -60,8 +61,7 @@ class LargeFiles {
     if (placed_.empty() || !store_.options.sync) {
       return {};
     }
-    // Durable after this: the large bodies, under their names. (Their content was flushed when they
-    // were staged.)
+    // Durable after this: the large bodies, under their names.
     return store_.env.SyncDirectory(store_.folder + "/l");
   }
 

@@ -53,7 +53,8 @@ TEST_F(BodyDamageTest, EveryByteOfSmallFrames) {
   const std::string message = header + Compressible(300);
   const SavedBody saved = Save(message);
   const std::string good = ReadWholeFile(saved.pack);
-  ASSERT_EQ(Refusals([&] { return OpenSaved(saved); }, message, header.size()), 0);
+  const size_t in_header_frame = header.size() + 1;
+  ASSERT_EQ(Refusals([&] { return OpenSaved(saved); }, message, in_header_frame), 0);
   const size_t body_frame_at = saved.frames_at + saved.record.header_stored;
   const size_t end = body_frame_at + saved.record.body_stored;
   for (size_t at = saved.frames_at; at < end; at++) {
@@ -62,14 +63,14 @@ TEST_F(BodyDamageTest, EveryByteOfSmallFrames) {
       bad[at] = static_cast<char>(bad[at] ^ flip);
       WriteWholeFile(saved.pack, bad);
       // A damaged header frame leaves the body readable.
-      ASSERT_EQ(Refusals([&] { return OpenSaved(saved); }, message, header.size()),
+      ASSERT_EQ(Refusals([&] { return OpenSaved(saved); }, message, in_header_frame),
                 at < body_frame_at ? 1 : 2)
           << at;
     }
   }
   for (size_t size = body_frame_at; size < end; size++) {
     WriteWholeFile(saved.pack, good.substr(0, size));
-    ASSERT_EQ(Refusals([&] { return OpenSaved(saved); }, message, header.size()), 2) << size;
+    ASSERT_EQ(Refusals([&] { return OpenSaved(saved); }, message, in_header_frame), 2) << size;
   }
 }
 

@@ -1,5 +1,7 @@
 // What bodies may cost: memory, reading, and what happens when the disk says no.
+#include <filesystem>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <new>
 
@@ -131,10 +133,39 @@ TEST_F(BodyLimitsTest, AFullDiskIsToldAndLeavesNothing) {
 
 TEST_F(BodyLimitsTest, FlushesALargeBodyOnceUnlessToldNotTo) {
   const std::string message = "A: b\n\n" + Incompressible(500000);
-  CountingEnv flushing, not_flushing;
-  ASSERT_TRUE(Stage(Area(&flushing), message).ok());
-  ASSERT_TRUE(Stage(Area(&not_flushing, 0x400000, false), message).ok());
-  EXPECT_EQ(flushing.calls, not_flushing.calls + 1);
+  for (const bool sync : {true, false}) {
+    CountingEnv env;
+    const auto area = Area(&env, 0x400000, sync);
+    auto staged = Stage(area, message);
+    ASSERT_TRUE(staged.ok());
+    const int before = env.calls;
+    ASSERT_TRUE((*staged)->Sync().ok());
+    ASSERT_TRUE((*staged)->Sync().ok());
+    EXPECT_EQ(env.calls, before + (sync ? 1 : 0));
+  }
+}
+
+// More than some do not wait for their flush: each holds a descriptor.
+TEST_F(BodyLimitsTest, ManyLargeBodiesHoldFewDescriptors) {
+  const auto descriptors = [] {
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                                             std::filesystem::directory_iterator()));
+  };
+  const size_t before = descriptors();
+  const auto area = Area(Env::Default());
+  const std::string message = "A: b\n\n" + Incompressible(150000);
+  std::vector<std::unique_ptr<StagedBodyImpl>> all;
+  for (int i = 0; i < 100; i++) {
+    auto staged = Stage(area, message);
+    ASSERT_TRUE(staged.ok());
+    all.push_back(std::move(staged.value()));
+  }
+  EXPECT_LE(descriptors(), before + 64);
+  EXPECT_GE(descriptors(), before + 10);
+  for (const auto& staged : all) {
+    ASSERT_TRUE(staged->Sync().ok());
+  }
+  EXPECT_EQ(descriptors(), before);
 }
 
 TEST_F(BodyLimitsTest, SmallMessagesTouchNoFileUntilTheyAreMany) {

@@ -44,7 +44,8 @@ class BodyTest : public testing::Test {
       StagingArea::Create({.env = Env::Default(), .directory = tmp_.path(), .sync = false});
 };
 
-TEST_F(BodyTest, SplitsAtTheFirstEmptyLine) {
+// One byte behind it, where there is one.
+TEST_F(BodyTest, SplitsBehindTheFirstEmptyLine) {
   const std::string long_header = "X: " + std::string(kMaxHeaderFrame, 'x');
   const struct {
     std::string message;
@@ -53,25 +54,25 @@ TEST_F(BodyTest, SplitsAtTheFirstEmptyLine) {
       {"", 0},
       {"\n", 1},
       {"\r\n", 2},
-      {"\nbody", 1},
-      {"\r\nbody", 2},
+      {"\nbody", 2},
+      {"\r\nbody", 3},
       {"\r", 1},
       {"a", 1},
       {"A: b\n", 5},
       {"A: b\n\n", 6},
-      {"A: b\n\nbody\n\nmore", 6},
-      {"A: b\r\n\r\nbody", 8},
-      {"A: b\n\r\nbody", 7},
-      {"A: b\r\n\nbody", 7},
-      {"A: b\r\r\n\r\nbody", 9},
-      {"A: b\n\r\r\nbody\n\nmore", 14},
-      {"A: b\n\rC: d\n\nbody", 12},
-      {"A: b\n \nC: d\n\nbody", 13},
+      {"A: b\n\nbody\n\nmore", 7},
+      {"A: b\r\n\r\nbody", 9},
+      {"A: b\n\r\nbody", 8},
+      {"A: b\r\n\nbody", 8},
+      {"A: b\r\r\n\r\nbody", 10},
+      {"A: b\n\r\r\nbody\n\nmore", 15},
+      {"A: b\n\rC: d\n\nbody", 13},
+      {"A: b\n \nC: d\n\nbody", 14},
       {"A: b\r\nno empty line at all\r\n", 28},
       {long_header, kMaxHeaderFrame},
       {long_header + "\r\n\r\nbody", kMaxHeaderFrame},
       {std::string(kMaxHeaderFrame - 2, 'x') + "\n\nbody", kMaxHeaderFrame},
-      {std::string(kMaxHeaderFrame - 3, 'x') + "\n\nbody", kMaxHeaderFrame - 1},
+      {std::string(kMaxHeaderFrame - 3, 'x') + "\n\nbody", kMaxHeaderFrame},
       {std::string(kMaxHeaderFrame - 1, 'x') + "\n\nbody", kMaxHeaderFrame},
       {std::string(kMaxHeaderFrame, 'x'), kMaxHeaderFrame},
   };
@@ -253,14 +254,15 @@ TEST_F(BodyTest, ReadingTheHeaderDoesNotTouchTheBody) {
   ASSERT_TRUE(reader.ok());
   char buffer[1000];
   // Also when more is asked for.
-  EXPECT_EQ((*reader)->Read(0, buffer, sizeof(buffer)).value(), header.size());
+  // With one byte more, from which a parser sees that the header is over.
+  EXPECT_EQ((*reader)->Read(0, buffer, sizeof(buffer)).value(), header.size() + 1);
   EXPECT_EQ(std::string(buffer, header.size()), header);
   EXPECT_EQ((*reader)->Read(5, buffer, 3).value(), 3u);
   EXPECT_EQ((*reader)->size(), header.size() + 300000);
   EXPECT_EQ(opened, 0);
   // What the opening says is passed on as it is, and tried again.
   for (int i = 1; i <= 2; i++) {
-    const Status status = (*reader)->Read(header.size(), buffer, 1).status();
+    const Status status = (*reader)->Read(header.size() + 1, buffer, 1).status();
     EXPECT_EQ(status.code(), Code::kNotFound);
     EXPECT_EQ(status.message(), "expunged");
     EXPECT_EQ(opened, i);

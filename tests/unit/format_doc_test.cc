@@ -64,9 +64,9 @@ TEST(FormatDoc, ExampleDecodes) {
   EXPECT_EQ(record->saved, 1700000060u);
   EXPECT_EQ(record->physical_size, 68u);
   EXPECT_EQ(record->virtual_size, 68u);
-  EXPECT_EQ(record->header_size, 41u);
-  EXPECT_EQ(record->header_stored, 50u);
-  EXPECT_EQ(record->body_stored, 36u);
+  EXPECT_EQ(record->header_size, 42u);
+  EXPECT_EQ(record->header_stored, 51u);
+  EXPECT_EQ(record->body_stored, 35u);
   EXPECT_EQ(record->large_id, 0u);
   EXPECT_EQ(record->keywords, (std::vector<std::string>{"$Junk", "work"}));
   EXPECT_EQ(record->original_guid, "");
