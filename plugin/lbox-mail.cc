@@ -1,4 +1,4 @@
-// Reading messages: what Dovecot's cache does not know comes from the message's row (1 us), bodies
+// Reading messages: what Dovecot's cache does not know comes from the message's row, bodies
 // from the store's packs.
 #include <cstdio>
 #include <cstring>
@@ -15,32 +15,20 @@ struct index_mail* imail_of(struct mail* mail) {
   return reinterpret_cast<struct index_mail*>(mail);
 }
 
-// The row of a saved message. Returns 0 or -1 (error set, or the mail marked expunged).
-int lookup_row(struct mail* mail, lbox::Message* row_r) {
+// The row of a saved message, good until the next one is looked up. Returns 0 or -1 (error set, or
+// the mail marked expunged).
+int lookup_row(struct mail* mail, const lbox::RowWindow::Row** row_r) {
   struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
   // A row costs no more than Dovecot's cache. Who asks for nothing that the cache has not gets it,
   // too, and must not be told that it was slow.
   if (mail->lookup_abort < MAIL_LOOKUP_ABORT_NOT_IN_CACHE) {
     mail->mail_metadata_accessed = true;
   }
-  auto row = lbox_store(mbox).Lookup(mbox->state->guid, mail->uid);
+  const auto row = mbox->state->rows.Get(lbox_store(mbox), mbox->state->guid, mail->uid);
   if (!row.ok()) {
     return lbox_fail_mail(mail, row.status());
   }
   *row_r = *row;
-  return 0;
-}
-
-int lookup_extra(struct mail* mail, const lbox::Message& row, lbox::MessageExtra* extra_r) {
-  if (!row.has_extra) {
-    return 0;
-  }
-  struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
-  auto extra = lbox_store(mbox).LookupExtra(mbox->state->guid, mail->uid);
-  if (!extra.ok()) {
-    return lbox_fail_mail(mail, extra.status());
-  }
-  *extra_r = std::move(*extra);
   return 0;
 }
 
@@ -93,11 +81,11 @@ int lookup_sizes(struct mail* mail, lbox_mailbox_state::Sizes* sizes_r) {
     *sizes_r = it->second;
     return 1;
   }
-  lbox::Message row;
+  const lbox::RowWindow::Row* row = nullptr;
   if (lookup_row(mail, &row) < 0) {
     return -1;
   }
-  *sizes_r = {row.physical_size, row.virtual_size};
+  *sizes_r = {row->message.physical_size, row->message.virtual_size};
   return 1;
 }
 
@@ -147,6 +135,7 @@ const char* guid_text(const lbox::Guid& guid, const std::string& original,
 
 int get_special(struct mail* mail, enum mail_fetch_field field, const char** value_r) {
   struct index_mail* imail = imail_of(mail);
+  const lbox::RowWindow::Row* found = nullptr;
   lbox::Message row;
   lbox::MessageExtra extra;
   struct lbox_saving_mail saving;
@@ -160,8 +149,11 @@ int get_special(struct mail* mail, enum mail_fetch_field field, const char** val
       *value_r = "";  // not stored yet
       return 0;
     }
-  } else if (lookup_row(mail, &row) < 0 || lookup_extra(mail, row, &extra) < 0) {
+  } else if (lookup_row(mail, &found) < 0) {
     return -1;
+  } else {
+    row = found->message;
+    extra = found->extra;
   }
   switch (field) {
     case MAIL_FETCH_GUID:
@@ -200,13 +192,13 @@ static int lbox_mail_get_received_date(struct mail* mail, time_t* date_r) noexce
   }
   return lbox_guard(mail->box->storage, -1, [&] {
     struct lbox_saving_mail saving;
-    lbox::Message row;
-    if (find_saving(mail, &saving)) {
-      row.received = saving.message->received;
-    } else if (lookup_row(mail, &row) < 0) {
+    const lbox::RowWindow::Row* row = nullptr;
+    const bool saved = !find_saving(mail, &saving);
+    if (saved && lookup_row(mail, &row) < 0) {
       return -1;
     }
-    *date_r = imail_of(mail)->data.received_date = static_cast<time_t>(row.received);
+    *date_r = imail_of(mail)->data.received_date =
+        static_cast<time_t>(saved ? row->message.received : saving.message->received);
     return 0;
   });
 }
@@ -217,13 +209,13 @@ static int lbox_mail_get_save_date(struct mail* mail, time_t* date_r) noexcept {
   }
   return lbox_guard(mail->box->storage, -1, [&] {
     struct lbox_saving_mail saving;
-    lbox::Message row;
-    if (find_saving(mail, &saving)) {
-      row.saved = saving.message->saved;
-    } else if (lookup_row(mail, &row) < 0) {
+    const lbox::RowWindow::Row* row = nullptr;
+    const bool saved = !find_saving(mail, &saving);
+    if (saved && lookup_row(mail, &row) < 0) {
       return -1;
     }
-    *date_r = imail_of(mail)->data.save_date = static_cast<time_t>(row.saved);
+    *date_r = imail_of(mail)->data.save_date =
+        static_cast<time_t>(saved ? row->message.saved : saving.message->saved);
     return 1;
   });
 }
@@ -295,6 +287,7 @@ static void lbox_mail_update_pop3_uidl(struct mail* mail, const char* uidl) noex
     change.kind = lbox::Change::Kind::kPop3Uidl;
     change.uid1 = change.uid2 = mail->uid;
     change.text = uidl;
+    mbox->state->rows.Clear();
     const auto applied = lbox_store(mbox).Apply(mbox->state->guid, {&change, 1});
     return applied.ok() ? 0 : lbox_fail_mail(mail, applied.status());
   });
@@ -302,7 +295,7 @@ static void lbox_mail_update_pop3_uidl(struct mail* mail, const char* uidl) noex
 
 static void lbox_mail_expunge(struct mail* mail) noexcept {
   // The index calls a commit's wish to expunge just another change.
-  LBOX_MAILBOX(mail->box)->state->expunge_requested = true;
+  LBOX_MAILBOX(mail->box)->state->expunges_requested++;
   index_mail_expunge(mail);
 }
 

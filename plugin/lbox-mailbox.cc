@@ -261,6 +261,7 @@ static int lbox_mailbox_open(struct mailbox* box) noexcept {
 static void lbox_mailbox_close(struct mailbox* box) noexcept {
   lbox_guard(box->storage, 0, [&] {
     lbox_sync_pending_flags(LBOX_MAILBOX(box));
+    LBOX_MAILBOX(box)->state->rows.Clear();
     return 0;
   });
   index_storage_mailbox_close(box);

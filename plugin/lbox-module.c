@@ -24,11 +24,13 @@ static struct mail_storage_hooks lbox_storage_hooks = {
 /* Opening a store, LMDB callocs 2 MiB for its list of dirty pages. glibc takes that from the
  * kernel, zeroed and untouched, as long as its threshold has not risen; it does with the first such
  * block that is freed, and from then on each delivery would zero 2 MiB: a tenth of its CPU time.
- * Setting the threshold keeps it where it is. */
-enum { LBOX_MMAP_THRESHOLD = 1024 * 1024 };
+ * Setting the threshold keeps it where it is. It also fixes the other one, at 128 kB: buffers of
+ * large messages would be given back to the kernel and taken again for each of them. */
+enum { LBOX_MMAP_THRESHOLD = 1024 * 1024, LBOX_TRIM_THRESHOLD = 1024 * 1024 };
 
 void lbox_plugin_init(struct module* module) {
   (void)mallopt(M_MMAP_THRESHOLD, LBOX_MMAP_THRESHOLD);
+  (void)mallopt(M_TRIM_THRESHOLD, LBOX_TRIM_THRESHOLD);
   mail_storage_class_register(&lbox_storage_class);
   mail_storage_hooks_add(module, &lbox_storage_hooks);
 }

@@ -107,11 +107,14 @@ void lbox_storage_destroy(struct mail_storage* _storage) noexcept {
     lbox_guard(_storage, 0, [&] {
       const auto& store = storage->state->store;
       if (store != nullptr && store->WantsMaintenance()) {
-        const auto more = store->Maintain(kUpkeepAtEnd);
+        lbox::Status status = store->UnlinkDeleted();
+        if (status.ok()) {
+          status = store->Maintain(kUpkeepAtEnd).status();
+        }
         // In LMTP this may run under another user's uid: the next opener goes on.
-        if (!more.ok() && more.status().code() != lbox::Code::kPermission) {
-          lbox_event_failed(_storage->event, more.status().code());
-          e_error(_storage->event, "lbox: freeing disk: %s", more.status().message().c_str());
+        if (!status.ok() && status.code() != lbox::Code::kPermission) {
+          lbox_event_failed(_storage->event, status.code());
+          e_error(_storage->event, "lbox: freeing disk: %s", status.message().c_str());
         }
       }
       return 0;

@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "plugin/dovecot.h"
+#include "storage/row_window.h"
 #include "storage/store.h"
 
 #define LBOX_CLASS_FLAGS                                                              \
@@ -39,8 +40,10 @@ struct lbox_mailbox_state {
   // CLOCK_MONOTONIC milliseconds of the oldest flag change that is only in dovecot.index.log; 0:
   // none.
   int64_t flags_pending_since = 0;
-  // A transaction expunges: its commit goes to the store at once.
-  bool expunge_requested = false;
+  // Messages that a transaction is to expunge: its commit goes to the store at once.
+  uint32_t expunges_requested = 0;
+  // Committed to dovecot.index.log alone: more are to come, then a sync.
+  bool expunges_pending = false;
   // first_recent_uid that the store does not know yet; 0: none.
   uint32_t pending_first_recent_uid = 0;
   // Sizes of messages being expunged, while plugins are told of it: their rows are gone already.
@@ -48,6 +51,7 @@ struct lbox_mailbox_state {
     uint32_t physical, virtual_;
   };
   std::unordered_map<uint32_t, Sizes> dying;
+  lbox::RowWindow rows;  // cleared by each sync that has something to do
 };
 
 struct lbox_mailbox {

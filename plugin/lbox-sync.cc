@@ -17,6 +17,9 @@ constexpr uint64_t kModseqStep = 1000;
 // mail_fsync=optimized: flag changes reach the store within this time (a power cut may lose them, a
 // killed process does not).
 constexpr int64_t kFlagsDelayMs = 1000;
+// IMAP's EXPUNGE commits every so many messages (IMAP_EXPUNGE_BATCH_SIZE of 2.3,
+// MAIL_EXPUNGE_BATCH_SIZE of 2.4), then syncs before it answers: the store gets them together.
+constexpr uint32_t kExpungesOfABatch = 1000;
 constexpr int kBeginAttempts = 2;
 constexpr int kSaveAttempts = 5;
 
@@ -178,6 +181,7 @@ int reserve_modseqs(struct lbox_sync_context* ctx, const lbox::MailboxInfo& info
 int run(struct lbox_sync_context* ctx, bool reconcile) {
   struct lbox_mailbox* mbox = ctx->mbox;
   struct mailbox* box = &mbox->box;
+  mbox->state->rows.Clear();
   lbox::MailboxInfo info;
   if (get_info(mbox, &info) < 0) {
     return -1;
@@ -251,7 +255,8 @@ uint64_t span(const std::vector<lbox::Change>& changes) {
 }
 
 bool may_defer_flags(struct lbox_mailbox* mbox, enum mailbox_sync_flags flags) {
-  return mbox->state->flags_pending_since != 0 && (flags & MAILBOX_SYNC_FLAG_FORCE_RESYNC) == 0 &&
+  return mbox->state->flags_pending_since != 0 && !mbox->state->expunges_pending &&
+         (flags & MAILBOX_SYNC_FLAG_FORCE_RESYNC) == 0 &&
          lbox_monotonic_ms() - mbox->state->flags_pending_since < kFlagsDelayMs &&
          !fsync_always(&mbox->box);
 }
@@ -282,6 +287,7 @@ int lbox_sync(struct lbox_mailbox* mbox, enum lbox_sync_flags flags) {
       }
       if (!behind) {
         mbox->state->flags_pending_since = 0;
+        mbox->state->expunges_pending = false;
         return 0;
       }
       force =
@@ -294,6 +300,7 @@ int lbox_sync(struct lbox_mailbox* mbox, enum lbox_sync_flags flags) {
     }
     if (ret > 0) {
       mbox->state->flags_pending_since = 0;
+      mbox->state->expunges_pending = false;
       lbox_storage_schedule_upkeep(mbox->storage);
       return 0;
     }
@@ -357,10 +364,11 @@ int lbox_sync_begin_save(struct lbox_mailbox* mbox, struct lbox_sync_context** c
 }
 
 void lbox_sync_remember_sizes(struct lbox_sync_context* ctx) {
+  lbox_mailbox_state& state = *ctx->mbox->state;
   for (const uint32_t uid : ctx->expunged_uids) {
-    const auto message = lbox_store(ctx->mbox).Lookup(ctx->mbox->state->guid, uid);
-    if (message.ok()) {
-      ctx->mbox->state->dying[uid] = {message->physical_size, message->virtual_size};
+    const auto row = state.rows.Get(lbox_store(ctx->mbox), state.guid, uid);
+    if (row.ok()) {
+      state.dying[uid] = {(*row)->message.physical_size, (*row)->message.virtual_size};
     }
   }
 }
@@ -444,6 +452,7 @@ int lbox_sync_update(struct lbox_mailbox* mbox, const lbox::MailboxUpdate& updat
     return -1;
   }
   int ret = -1;
+  mbox->state->rows.Clear();
   lbox::MailboxUpdate with_reserve = update;
   if (min_highest_modseq != 0) {
     with_reserve.min_modseq_ceiling = min_highest_modseq + kModseqStep;
@@ -487,7 +496,7 @@ struct mailbox_sync_context* lbox_storage_sync_init(struct mailbox* box,
     }
     const bool resync =
         (flags & MAILBOX_SYNC_FLAG_FORCE_RESYNC) != 0 || mail_index_reset_fscked(box->index);
-    if (!index_mailbox_want_full_sync(box, flags) && !resync) {
+    if (!index_mailbox_want_full_sync(box, flags) && !resync && !mbox->state->expunges_pending) {
       return 0;
     }
     if ((flags & MAILBOX_SYNC_FLAG_FORCE_RESYNC) != 0 && lbox_repair_for_resync(mbox) < 0) {
@@ -509,17 +518,18 @@ int lbox_transaction_commit(struct mailbox_transaction_context* t,
   }
   return lbox_guard(box->storage, -1, [&] {
     struct lbox_mailbox* mbox = LBOX_MAILBOX(box);
-    const bool expunges = mbox->state->expunge_requested;
+    const uint32_t expunges = mbox->state->expunges_requested;
     if (box->transaction_count <= 1) {  // this one still counts
-      mbox->state->expunge_requested =
-          false;  // else it may be the wish of another transaction, still to be committed
+      mbox->state->expunges_requested =
+          0;  // else it may be the wish of another transaction, still to be committed
     }
     const bool flags = (changes_r->changes_mask & (MAIL_INDEX_TRANSACTION_CHANGE_FLAGS |
                                                    MAIL_INDEX_TRANSACTION_CHANGE_KEYWORDS)) != 0;
-    if (expunges || (flags && fsync_always(box))) {
+    mbox->state->expunges_pending |= expunges == kExpungesOfABatch;
+    if ((expunges != 0 && expunges != kExpungesOfABatch) || (flags && fsync_always(box))) {
       return lbox_sync(mbox, LBOX_SYNC_NONE);
     }
-    if (flags && mbox->state->flags_pending_since == 0) {
+    if ((flags || expunges != 0) && mbox->state->flags_pending_since == 0) {
       mbox->state->flags_pending_since = lbox_monotonic_ms();
       lbox_storage_schedule_flush(mbox->storage);
     }

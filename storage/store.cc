@@ -1,5 +1,6 @@
 #include "storage/store.h"
 
+#include <algorithm>
 #include <ctime>
 
 #include <unistd.h>
@@ -11,6 +12,11 @@
 #include "storage/upkeep.h"
 
 namespace lbox {
+namespace {
+
+constexpr size_t kUnlinkedAtOnce = 4;
+
+}  // namespace
 
 Store::~Store() = default;
 
@@ -73,7 +79,8 @@ Status StoreImpl::Write(Purpose purpose, const Index::Work& work) {
       upkeep.packs.erase(id);
     }
   }
-  UnlinkPending(removed);
+  UnlinkPending(std::span(removed).first(std::min(removed.size(), kUnlinkedAtOnce)));
+  upkeep.pending |= removed.size() > kUnlinkedAtOnce;
   return {};
 }
 
@@ -87,6 +94,13 @@ Status StoreImpl::WriteDeletion(const Index::Work& work) {
   if (status.code() != Code::kNoSpace) {
     return status;
   }
+  if (upkeep.pending) {
+    LBOX_RETURN_IF_ERROR(UnlinkAllPending(std::chrono::steady_clock::time_point::max()));
+    status = Write(Purpose::kDelete, noting);
+    if (status.code() != Code::kNoSpace) {
+      return status;
+    }
+  }
   if (!env.Unlink(folder + "/" + kReserveName).ok()) {
     return status;  // it was given up already
   }
@@ -94,7 +108,27 @@ Status StoreImpl::WriteDeletion(const Index::Work& work) {
   return Write(Purpose::kDeleteOnFullDisk, noting);
 }
 
-void StoreImpl::UnlinkPending(const std::vector<PendingFile>& files) {
+Status StoreImpl::UnlinkAllPending(std::chrono::steady_clock::time_point deadline) {
+  std::vector<PendingFile> pending;
+  LBOX_RETURN_IF_ERROR(Read([&](Txn& txn) -> Status {
+    pending.clear();
+    return txn.ForEachPending([&](const PendingFile& file) -> Status {
+      pending.push_back(file);
+      return {};
+    });
+  }));
+  upkeep.pending = false;
+  for (size_t at = 0; at < pending.size(); at += kUnlinkedAtOnce) {
+    if (at > 0 && std::chrono::steady_clock::now() >= deadline) {
+      upkeep.pending = true;
+      break;
+    }
+    UnlinkPending(std::span(pending).subspan(at, std::min(kUnlinkedAtOnce, pending.size() - at)));
+  }
+  return {};
+}
+
+void StoreImpl::UnlinkPending(std::span<const PendingFile> files) {
   for (const PendingFile& file : files) {
     if (file.kind == FileKind::kPack) {
       packs.Forget(static_cast<uint32_t>(file.id));

@@ -109,6 +109,9 @@ class Store : public std::enable_shared_from_this<Store> {
   // whether more remains. `exhaustive` lowers the thresholds to "any dead byte" (doveadm purge) and
   // sweeps files that no row names.
   Result<bool> Maintain(std::chrono::milliseconds budget, bool exhaustive = false);
+  // Unlinks what this process deleted and Maintain has not come to yet, however long that takes:
+  // for a process that ends.
+  Status UnlinkDeleted();
   Result<StoreStatus> GetStatus();
   // What all mailboxes together hold, as of one transaction. A read of one row, whatever the
   // store's size.

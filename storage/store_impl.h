@@ -2,8 +2,10 @@
 // store_save.cc, store_apply.cc and store_upkeep.cc; opening and creating in store_open.cc.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,15 +33,17 @@ class StoreImpl final : public Store {
 
   static StoreImpl& Of(Store& store) { return static_cast<StoreImpl&>(store); }
 
-  // Index::Read and Index::Write, after checking that the process may. Write unlinks what became
-  // pending, once committed.
+  // Index::Read and Index::Write, after checking that the process may. Write unlinks some of what
+  // became pending, once committed, and leaves the rest to Maintain: who deleted may be waiting.
   Status Read(const Index::Work& work);
   Status Write(Purpose purpose, const Index::Work& work);
   // Like Write for deletions: when the disk is full, gives up the reserve file and tries again.
   Status WriteDeletion(const Index::Work& work);
   // Removes the files and lets the next write transaction remove their rows. What cannot be removed
   // now stays pending.
-  void UnlinkPending(const std::vector<PendingFile>& files);
+  void UnlinkPending(std::span<const PendingFile> files);
+  // All that is pending, until the deadline; some in any case.
+  Status UnlinkAllPending(std::chrono::steady_clock::time_point deadline);
 
   const StoreOptions options;
   Env& env;

@@ -307,7 +307,7 @@ Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options, 
   staging.sync = options.sync;
   store->staging = StagingArea::Create(staging);
   if (store->damage.empty()) {
-    LBOX_RETURN_IF_ERROR(LookForUpkeep(*store));
+    LBOX_RETURN_IF_ERROR(LookForUpkeep(*store, std::chrono::steady_clock::now()));
   }
   return store;
 }

@@ -74,14 +74,18 @@ Result<bool> Store::Maintain(std::chrono::milliseconds budget, bool exhaustive) 
   const Clock::time_point deadline = Clock::now() + budget;
   const auto upkeep = store.lock->TryUpkeep();
   if (!upkeep) {
-    return false;  // another process is at it
+    // Another process is at it: perhaps since before there was what this one wants to see done.
+    return !exhaustive && WantsMaintenance();
   }
-  LBOX_RETURN_IF_ERROR(LookForUpkeep(store));
+  LBOX_RETURN_IF_ERROR(LookForUpkeep(store, deadline));
   if (exhaustive || !store.upkeep.swept) {
     LBOX_ASSIGN_OR_RETURN(const bool swept, Sweep(store, exhaustive));
     store.upkeep.swept |= swept;
   }
   for (;;) {
+    if (store.upkeep.pending && !exhaustive) {
+      LBOX_RETURN_IF_ERROR(store.UnlinkAllPending(deadline));
+    }
     if (Clock::now() >= deadline) {
       return true;
     }
@@ -110,6 +114,13 @@ Result<bool> Store::Maintain(std::chrono::milliseconds budget, bool exhaustive) 
     LBOX_RETURN_IF_ERROR(store.Write(Purpose::kDelete, [](Txn&) { return Status(); }));
   }
   return false;
+}
+
+Status Store::UnlinkDeleted() {
+  StoreImpl& store = StoreImpl::Of(*this);
+  return store.upkeep.pending && store.damage.empty()
+             ? store.UnlinkAllPending(Clock::time_point::max())
+             : Status();
 }
 
 Result<StoreStatus> Store::GetStatus() {

@@ -1,7 +1,6 @@
 #include "storage/upkeep.h"
 
 #include <ctime>
-#include <vector>
 
 #include "storage/index_copy_upkeep.h"
 #include "storage/index_shrink.h"
@@ -22,29 +21,22 @@ bool WorthRewriting(const PackRow& row, bool small, bool exhaustive) {
   return dead > kMinDeadBytes && dead > row.tail / (small ? 10 : 4);
 }
 
-Status LookForUpkeep(StoreImpl& store) {
-  std::vector<PendingFile> pending;
+Status LookForUpkeep(StoreImpl& store, std::chrono::steady_clock::time_point deadline) {
   store.boot = BootOf(store.env);
   const auto look = [&](Txn& txn) -> Status {
-    pending.clear();
     store.upkeep.packs.clear();
     NoteIndexSize(store, txn);
     store.upkeep.copy = CopyDue(txn.meta, static_cast<uint64_t>(time(nullptr)), store.boot, false);
     const bool small = txn.meta.pack_bytes < kSmallStoreBytes;
-    LBOX_RETURN_IF_ERROR(txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
+    return txn.ForEachPack([&](uint32_t id, const PackRow& row) -> Status {
       if (WorthRewriting(row, small, false) && !store.upkeep.damaged_packs.contains(id)) {
         store.upkeep.packs.insert(id);
       }
       return {};
-    }));
-    return txn.ForEachPending([&](const PendingFile& file) -> Status {
-      pending.push_back(file);
-      return {};
     });
   };
   LBOX_RETURN_IF_ERROR(store.Read(look));
-  store.upkeep.pending = false;
-  store.UnlinkPending(pending);
+  LBOX_RETURN_IF_ERROR(store.UnlinkAllPending(deadline));
   store.upkeep.reserve_missing = !store.env.Stat(store.folder + "/" + kReserveName).ok();
   return {};
 }

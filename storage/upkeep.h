@@ -6,9 +6,9 @@
 
 namespace lbox {
 
-// When a store was opened: unlinks what an earlier process left pending, and notes what is worth a
-// Maintain.
-Status LookForUpkeep(StoreImpl& store);
+// Notes what is worth a Maintain, and unlinks what is pending, until the deadline; some in any
+// case.
+Status LookForUpkeep(StoreImpl& store, std::chrono::steady_clock::time_point deadline);
 
 inline constexpr uint64_t kSmallStoreBytes = 64 * kMiB;
 

@@ -301,6 +301,35 @@ TEST_F(StoreUpkeepTest, SweepsWhatNoRowNames) {
   ExpectSound(6);
 }
 
+// Who deletes many large bodies at once does not wait for all of their files to go.
+TEST_F(StoreUpkeepTest, ManyFilesGoInSteps) {
+  Fill(60, 200000);
+  const auto files = [&] { return Names(folder_ / "store/l").size(); };
+  ASSERT_EQ(files(), 60u);
+  const Change all = Expunge(1, saved_);
+  ASSERT_TRUE(store_->Apply(box_, {&all, 1}).ok());
+  EXPECT_GT(files(), 50u);
+  EXPECT_LT(files(), 60u);
+  EXPECT_TRUE(store_->WantsMaintenance());
+  MaintainAll(false);
+  EXPECT_EQ(files(), 0u);
+  EXPECT_FALSE(store_->WantsMaintenance());
+
+  Fill(60, 200000);
+  const Change more = Expunge(1, saved_);
+  ASSERT_TRUE(store_->Apply(box_, {&more, 1}).ok());
+  Reopen();  // as after a kill: the next one goes on
+  EXPECT_TRUE(store_->WantsMaintenance());
+  MaintainAll(false);
+  EXPECT_EQ(files(), 0u);
+
+  Fill(60, 200000);
+  const Change last = Expunge(1, saved_);
+  ASSERT_TRUE(store_->Apply(box_, {&last, 1}).ok());
+  ASSERT_TRUE(store_->UnlinkDeleted().ok());
+  EXPECT_EQ(files(), 0u);
+}
+
 TEST_F(StoreUpkeepTest, FilesThatCouldNotBeUnlinkedGoLater) {
   ASSERT_TRUE(SaveText(*store_, box_, Noise(400000, 1)).ok());
   env_.before = [](const std::string& call, const std::string& path) {
