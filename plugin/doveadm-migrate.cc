@@ -221,6 +221,9 @@ int migrate_users(struct doveadm_cmd_context* cctx) {
     status = Status(Code::kPermission, "doveadm lbox migrate has to be run by root");
   }
   if (status.ok()) {
+    status = migrate::CheckPlugins(options->plan.tools);
+  }
+  if (status.ok()) {
     status = make_folder(options->plan.folder);
   }
   if (!status.ok()) {

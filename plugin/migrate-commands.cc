@@ -191,6 +191,30 @@ Outcome Commands::Hook(const Place& source, const Place& target,
   return Run(program, limit);
 }
 
+Status CheckPlugins(const Tools& tools) {
+  if (tools.by_driver) {
+    return {};
+  }
+  for (const char* protocol : {"imap", "pop3", "lmtp", "lda"}) {
+    Program program;
+    program.arguments = {"doveconf",    "-c", tools.config,
+                         "-h",          "-f", std::string("protocol=") + protocol,
+                         "mail_plugins"};
+    program.environment = Environment();
+    const Outcome outcome = Run(program, kShortly);
+    if (!outcome.ok()) {
+      return Failed("reading mail_plugins (doveconf)", outcome);
+    }
+    const std::string plugins = " " + LastLine(outcome.output) + " ";
+    if (plugins.find(" lbox ") == std::string::npos) {
+      return Status(Code::kInvalid, std::string("mail_plugins of protocol ") + protocol +
+                                        " has no lbox: it would not see that a user is being "
+                                        "moved (write $mail_plugins there)");
+    }
+  }
+  return {};
+}
+
 Result<std::vector<std::string>> ListUsers(const Tools& tools, const std::string& mask) {
   Program program;
   program.arguments = {tools.doveadm, "-c", tools.config, "user", mask};

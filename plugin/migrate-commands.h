@@ -75,6 +75,10 @@ class Commands {
   std::string user_, token_;
 };
 
+// On 2.3 a protocol's mail_plugins replace the others: kInvalid when one would not know of the
+// gate.
+Status CheckPlugins(const Tools& tools);
+
 // Users that match a mask, from the userdb.
 Result<std::vector<std::string>> ListUsers(const Tools& tools, const std::string& mask);
 

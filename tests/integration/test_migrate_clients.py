@@ -129,3 +129,11 @@ def test_hibernated_session(server_factory):
         assert imap.select("INBOX")[b"EXISTS"] == expected
     old = [name for part in ("new", "cur") for name in os.listdir("%s/%s" % (server.mail_root("idle"), part))]
     assert len(old) == 1
+
+
+@pytest.mark.series("2.3")
+def test_protocol_without_the_plugin(server_factory):
+    moving = Moving(server_factory, SERIES, ["one"], extra="protocol lmtp {\n  mail_plugins = quota\n}\n")
+    moving.server.allow_log("mail_plugins of protocol lmtp has no lbox")
+    rows, done = moving.run(users="one", check=False)
+    assert not rows and done.code == 64 and "mail_plugins of protocol lmtp has no lbox" in done.err
