@@ -50,28 +50,13 @@ int open_saving(struct mail* mail, const struct lbox_saving_mail& saving,
   return 0;
 }
 
-int saving_sizes(struct mail* mail, const struct lbox_saving_mail& saving,
-                 lbox_mailbox_state::Sizes* sizes_r) {
-  if (saving.staged != nullptr) {
-    *sizes_r = {static_cast<uint32_t>(saving.staged->physical_size()),
-                static_cast<uint32_t>(saving.staged->virtual_size())};
-    return 0;
-  }
-  const auto source = lbox_store(LBOX_MAILBOX(mail->box))
-                          .Lookup(saving.message->source_mailbox, saving.message->source_uid);
-  if (!source.ok()) {
-    return lbox_fail_mail(mail, source.status());
-  }
-  *sizes_r = {source->physical_size, source->virtual_size};
-  return 0;
-}
-
 // Sizes from wherever they are known without reading the message. Returns 1 if known, 0 if the
 // caller must read it, -1 on error.
 int lookup_sizes(struct mail* mail, lbox_mailbox_state::Sizes* sizes_r) {
   struct lbox_saving_mail saving;
   if (find_saving(mail, &saving)) {
-    return saving_sizes(mail, saving, sizes_r) < 0 ? -1 : 1;
+    *sizes_r = saving.sizes;
+    return 1;
   }
   if (mail->saving) {
     return 0;

@@ -17,6 +17,7 @@ namespace {
 struct Saving {
   uint32_t seq = 0;
   std::unique_ptr<lbox::StagedBody> staged;  // null: a copy
+  lbox_mailbox_state::Sizes copied{};        // of a copy
   lbox::NewMessage message;
 };
 
@@ -222,19 +223,17 @@ int copy_by_reference(SaveContext* ctx, struct mail* mail) {
     return 0;
   }
   struct lbox_mailbox* src = LBOX_MAILBOX(mail->box);
-  const auto source = lbox_store(src).Lookup(src->state->guid, mail->uid);
-  if (!source.ok()) {
-    return lbox_fail_mail(mail, source.status());
+  if (ctx->mails.empty()) {
+    src->state->rows.Clear();  // what was expunged since they were read would only fail later
   }
-  lbox::MessageExtra extra;
-  if (source->has_extra) {
-    auto found = lbox_store(src).LookupExtra(src->state->guid, mail->uid);
-    if (!found.ok()) {
-      return lbox_fail_mail(mail, found.status());
-    }
-    extra = std::move(*found);
+  const auto row = src->state->rows.Get(lbox_store(src), src->state->guid, mail->uid);
+  if (!row.ok()) {
+    return lbox_fail_mail(mail, row.status());
   }
+  const lbox::Message& source = (*row)->message;
+  const lbox::MessageExtra& extra = (*row)->extra;
   Saving saving;
+  saving.copied = {source.physical_size, source.virtual_size};
   lbox::NewMessage& message = saving.message;
   message.pop3_uidl = extra.pop3_uidl;
   message.pop3_order = extra.pop3_order;
@@ -244,11 +243,11 @@ int copy_by_reference(SaveContext* ctx, struct mail* mail) {
   if (_ctx->data.guid != nullptr) {
     set_guid(&message, _ctx->data.guid);
   } else {
-    message.guid = source->guid;
+    message.guid = source.guid;
     message.original_guid = extra.original_guid;
   }
   message.received = _ctx->data.received_date != static_cast<time_t>(-1) ? _ctx->data.received_date
-                                                                         : source->received;
+                                                                         : source.received;
   add_to_index(ctx);
   saving.seq = ctx->seq;
   index_copy_cache_fields(_ctx, mail, ctx->seq);
@@ -320,6 +319,10 @@ bool lbox_save_lookup(struct mailbox_transaction_context* t, uint32_t seq,
   }
   mail_r->message = &it->message;
   mail_r->staged = it->staged.get();
+  mail_r->sizes = it->staged == nullptr ? it->copied
+                                        : lbox_mailbox_state::Sizes{
+                                              static_cast<uint32_t>(it->staged->physical_size()),
+                                              static_cast<uint32_t>(it->staged->virtual_size())};
   return true;
 }
 

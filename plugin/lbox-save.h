@@ -11,6 +11,7 @@
 struct lbox_saving_mail {
   const lbox::NewMessage* message;
   const lbox::StagedBody* staged;  // NULL for a copy
+  lbox_mailbox_state::Sizes sizes;
 };
 // Returns false when `seq` is no message being saved in `t`.
 bool lbox_save_lookup(struct mailbox_transaction_context* t, uint32_t seq,
