@@ -99,6 +99,9 @@ int create_indexes(struct lbox_mailbox* mbox, const struct mailbox_update* updat
 
   lbox::MailboxCreate create;
   create.guid = guid;
+  if (lbox_store(mbox).GetMailbox(guid).ok()) {
+    return lbox_sync_create(mbox, create);  // only Dovecot's files are made anew
+  }
   create.name = lbox_mailbox_store_name(box);
   if (update != nullptr) {
     create.uid_validity = update->uid_validity;
