@@ -192,6 +192,12 @@ void StorageWork::Copy() {
   Must(store_->Save(other_, 1, {&message, 1}, {}));
 }
 
+void StorageWork::AddMailboxes(uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    MakeMailbox(*store_, 100 + i, "Folder " + std::to_string(i));
+  }
+}
+
 uint64_t StorageWork::AccountUsage() {
   uint64_t bytes = 0;
   for (const MailboxInfo& mailbox : Must(store_->ListMailboxes())) {

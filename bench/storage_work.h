@@ -31,7 +31,8 @@ class StorageWork {
   void Expunge();       // the oldest message, one commit; delivers another 1,000 when none is left
   uint64_t Scan();      // all rows; returns how many
   void Copy();          // one message to another mailbox
-  uint64_t AccountUsage();  // bytes of all mailboxes, from the mailbox rows
+  void AddMailboxes(uint32_t count);  // empty ones
+  uint64_t AccountUsage();            // bytes of all mailboxes, from the mailbox rows
   void Rebuild();  // the index from packs, journal and copy; the store is open again afterwards
   void FillForReclaim();  // 2,000 messages, of which every other one is expunged
   void Reclaim();         // until nothing remains to be done

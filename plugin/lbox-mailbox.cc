@@ -207,6 +207,20 @@ int delete_mailbox(struct lbox_mailbox* mbox) {
   return index_storage_mailbox_delete_post(box);
 }
 
+int get_physical_size(struct lbox_mailbox* mbox, uint64_t* size_r) {
+  struct mailbox* box = &mbox->box;
+  if ((!box->opened && mailbox_open(box) < 0) ||
+      (!box->synced && mailbox_sync(box, MAILBOX_SYNC_FLAG_FAST) < 0)) {
+    return -1;
+  }
+  const auto info = lbox_store(mbox).GetMailbox(mbox->state->guid);
+  if (!info.ok()) {
+    return lbox_fail(box->storage, box->event, info.status());
+  }
+  *size_r = info->physical_bytes;
+  return 0;
+}
+
 // Gives the renamed mailbox and all below it their new names in the store.
 int rename_in_store(struct mailbox* src, struct mailbox* dest) {
   struct lbox_storage* storage = LBOX_STORAGE(dest->storage);
@@ -321,7 +335,14 @@ static int lbox_mailbox_rename(struct mailbox* src, struct mailbox* dest) noexce
 
 static int lbox_mailbox_get_metadata(struct mailbox* box, enum mailbox_metadata_items items,
                                      struct mailbox_metadata* metadata_r) noexcept {
-  if (index_mailbox_get_metadata(box, items, metadata_r) < 0) {
+  const auto others = static_cast<enum mailbox_metadata_items>(
+      items & ~static_cast<unsigned>(MAILBOX_METADATA_PHYSICAL_SIZE));
+  if (index_mailbox_get_metadata(box, others, metadata_r) < 0) {
+    return -1;
+  }
+  if (others != items && lbox_guard(box->storage, -1, [&] {
+                           return get_physical_size(LBOX_MAILBOX(box), &metadata_r->physical_size);
+                         }) < 0) {
     return -1;
   }
   if ((items & MAILBOX_METADATA_GUID) != 0) {

@@ -121,17 +121,17 @@ def pop3_without_index(turn):
 def vsize_without_index(turn):
     user = turn.filled(turn.scale.mailbox)
     turn.format.remove_index_files(user, INDEX_FILE)
-    with turn.timed():
-        return turn.format.doveadm("mailbox", "status", "vsize", "INBOX", user=user).text.split("=")[-1].strip()
+    with turn.format.imap(user) as imap, turn.timed():
+        return imap.ok("STATUS INBOX (MESSAGES SIZE)", timeout=600).untagged[-1]
 
 
-@operation("account-usage", "Virtual size of an account of many mailboxes, dovecot.index* deleted (doveadm's start included)", limit=0.02,
-           against="maildir", peers=("maildir",))
+@operation("account-usage", "Virtual size of an account of many mailboxes, dovecot.index* deleted", against="maildir", peers=("maildir",))
 def account_usage(turn):
     user = turn.bench.filled_account(turn.format)
     turn.format.remove_index_files(user, INDEX_FILE)
-    with turn.timed():
-        return turn.format.doveadm("mailbox", "status", "-t", "vsize", "*", user=user).text.split("=")[-1].strip()
+    with turn.format.imap(user) as imap, turn.timed():
+        answer = imap.ok('LIST "" * RETURN (STATUS (MESSAGES SIZE))', timeout=1200)
+    return sorted(raw for raw in answer.untagged if raw.startswith(b"* STATUS"))
 
 
 @operation("pop3-retr", "POP3 RETR", limit=1.2)
