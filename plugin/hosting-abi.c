@@ -1,5 +1,6 @@
 #include "hosting-abi.h"
 
+#include "abi-check.h"
 #include "config.h"
 
 #include <dlfcn.h>
@@ -34,4 +35,9 @@ void hosting_abi_check(const char* program) {
   }
   if (module != NULL)
     dlclose(module);
+  const char* other = lbox_abi_of_another_build();
+  if (other != NULL) {
+    fprintf(stderr, "%s is for different ABI version %s\n", program, other);
+    exit(EXIT_FATAL);
+  }
 }
