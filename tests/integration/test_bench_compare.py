@@ -37,6 +37,18 @@ def test_a_small_comparison(tmp_path):
     assert "<svg" in html and "http" not in html.replace("http-equiv", "")
 
 
+def test_micro_benchmarks_and_how_they_grow(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "comparing.scale", "--filter", "(Deliver|ReadHeader|Scan|Total|Forecast)/.*:1000/", "--repeats", "2",
+         "--output", str(tmp_path), "--benchmark_min_time=0.01"],
+        cwd=REPO + "/bench", env=dict(os.environ, LBOX_BUILD=BUILD), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "scale.json").read_text())
+    assert list(figures) == ["Deliver", "ReadHeader", "Scan (per message)", "Total", "Forecast"]
+    assert all(times for times in figures.values()) and (tmp_path / "scale.html").read_text().count("<svg") == 5
+    assert (tmp_path / "scale.txt").read_text() in done.stdout
+
+
 class _Format:
     def __init__(self, name):
         self.name = name

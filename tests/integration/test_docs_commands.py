@@ -47,7 +47,7 @@ ELSEWHERE = [
     (r"LBOX_USAGE_\w+=.*", "tests/quota/usage_exact_test.cc", "LBOX_USAGE_"),
     (r"bench/compare.*", "tests/integration/test_bench_compare.py", "compare"),
     (r"bench/instructions.*", "tests/CMakeLists.txt", "bench/instructions"),
-    (r"bench/micro", "bench/micro", "bench"),
+    (r"bench/(micro|scale)", "tests/integration/test_bench_compare.py", "comparing.scale"),
     (r"curl http://127.0.0.1:9900/metrics", "tests/integration/test_docs_monitoring.py", "/metrics"),
     (r"(mkdir -p|cp -a --parents .*) ?BACKUP/?", "tests/integration/test_operations.py", "copy_as_documented"),
     (r"rsync .*|cp -al?", "tests/integration/test_operations.py", "rsync -aH"),
