@@ -38,7 +38,7 @@ def growth(benchmarks):
             time /= size
             operation += " (per message)"
         result.setdefault(operation, {})[size] = time
-    return result
+    return dict(sorted(result.items()))  # they come in the order in which they were run
 
 
 def as_text(figures):
