@@ -207,7 +207,36 @@ int delete_mailbox(struct lbox_mailbox* mbox) {
   return index_storage_mailbox_delete_post(box);
 }
 
-int get_physical_size(struct lbox_mailbox* mbox, uint64_t* size_r) {
+// Gives the index the sum of sizes that Dovecot would otherwise ask each message for. Only when
+// somebody asks: from then on Dovecot keeps it, with a lock for each expunge.
+int remember_virtual_size(struct lbox_mailbox* mbox, const lbox::MailboxInfo& info) {
+  struct mailbox* box = &mbox->box;
+  const struct mail_index_header* hdr = mail_index_get_header(box->view);
+  const void* data = nullptr;
+  size_t size = 0;
+  struct mailbox_index_vsize sizes {};
+  mail_index_get_header_ext(box->view, box->vsize_hdr_ext_id, &data, &size);
+  if (size == sizeof(sizes)) {
+    memcpy(&sizes, data, sizeof(sizes));
+  }
+  if ((sizes.highest_uid + 1 == hdr->next_uid && sizes.message_count == hdr->messages_count) ||
+      info.messages != hdr->messages_count || !lbox_sync_in_step(mbox, box->view, info)) {
+    return 0;
+  }
+  sizes.vsize = info.virtual_bytes;
+  sizes.highest_uid = hdr->next_uid - 1;
+  sizes.message_count = hdr->messages_count;
+  struct mail_index_transaction* trans =
+      mail_index_transaction_begin(box->view, MAIL_INDEX_TRANSACTION_FLAG_EXTERNAL);
+  mail_index_update_header_ext(trans, box->vsize_hdr_ext_id, 0, &sizes, sizeof(sizes));
+  if (mail_index_transaction_commit(&trans) < 0) {
+    mailbox_set_index_error(box);
+    return -1;
+  }
+  return 0;
+}
+
+int get_sizes(struct lbox_mailbox* mbox, bool virtual_size, uint64_t* physical_r) {
   struct mailbox* box = &mbox->box;
   if ((!box->opened && mailbox_open(box) < 0) ||
       (!box->synced && mailbox_sync(box, MAILBOX_SYNC_FLAG_FAST) < 0)) {
@@ -217,8 +246,8 @@ int get_physical_size(struct lbox_mailbox* mbox, uint64_t* size_r) {
   if (!info.ok()) {
     return lbox_fail(box->storage, box->event, info.status());
   }
-  *size_r = info->physical_bytes;
-  return 0;
+  *physical_r = info->physical_bytes;
+  return virtual_size ? remember_virtual_size(mbox, *info) : 0;
 }
 
 // Gives the renamed mailbox and all below it their new names in the store.
@@ -335,15 +364,20 @@ static int lbox_mailbox_rename(struct mailbox* src, struct mailbox* dest) noexce
 
 static int lbox_mailbox_get_metadata(struct mailbox* box, enum mailbox_metadata_items items,
                                      struct mailbox_metadata* metadata_r) noexcept {
+  const bool virtual_size = (items & MAILBOX_METADATA_VIRTUAL_SIZE) != 0;
   const auto others = static_cast<enum mailbox_metadata_items>(
       items & ~static_cast<unsigned>(MAILBOX_METADATA_PHYSICAL_SIZE));
+  uint64_t physical = 0;
+  if ((virtual_size || others != items) &&
+      lbox_guard(box->storage, -1,
+                 [&] { return get_sizes(LBOX_MAILBOX(box), virtual_size, &physical); }) < 0) {
+    return -1;
+  }
   if (index_mailbox_get_metadata(box, others, metadata_r) < 0) {
     return -1;
   }
-  if (others != items && lbox_guard(box->storage, -1, [&] {
-                           return get_physical_size(LBOX_MAILBOX(box), &metadata_r->physical_size);
-                         }) < 0) {
-    return -1;
+  if (others != items) {
+    metadata_r->physical_size = physical;
   }
   if ((items & MAILBOX_METADATA_GUID) != 0) {
     memcpy(metadata_r->guid, LBOX_MAILBOX(box)->state->guid.bytes.data(), sizeof(metadata_r->guid));

@@ -210,7 +210,6 @@ int lbox_reconcile(struct lbox_sync_context* ctx, lbox::MailboxInfo* info) {
   const struct mail_index_header* hdr = mail_index_get_header(ctx->view);
   const uint32_t next_uid = hdr->next_uid;
   const bool fresh = hdr->uid_validity == 0;
-  struct mailbox_index_vsize sizes {};
   if (fresh && info->next_uid > 1) {
     // A new log, whose first modseq is above every modseq that was ever shown: Dovecot then knows
     // that it cannot tell from the log what vanished for a QRESYNC client, and compares UIDs.
@@ -226,8 +225,6 @@ int lbox_reconcile(struct lbox_sync_context* ctx, lbox::MailboxInfo* info) {
       lbox_store(mbox).Scan(info->guid, 1, UINT32_MAX,
                             [&](const lbox::Message& message, const lbox::MessageExtra* extra) {
                               merge.row(message, extra);
-                              sizes.vsize += message.virtual_size;
-                              sizes.message_count++;
                               return true;
                             });
   if (!status.ok()) {
@@ -244,11 +241,6 @@ int lbox_reconcile(struct lbox_sync_context* ctx, lbox::MailboxInfo* info) {
   }
   if (next_uid < info->next_uid) {
     set_header(ctx->trans, offsetof(struct mail_index_header, next_uid), info->next_uid, false);
-  }
-  if (fresh && ghosts.empty()) {
-    // STATUS SIZE and quota need not ask for each message.
-    sizes.highest_uid = info->next_uid - 1;
-    mail_index_update_header_ext(ctx->trans, box->vsize_hdr_ext_id, 0, &sizes, sizeof(sizes));
   }
   return 0;
 }

@@ -36,7 +36,7 @@ PLACES = {"USER": "ann@example.com", "ACCOUNT": "example.com", "MAILBOX": "INBOX
 ELSEWHERE = [
     (r"packaging/demo( --keep)?", "tests/integration/test_demo.py", "demo.py"),
     (r"packaging/chroot .*", "tests/run", "packaging/chroot"),
-    (r"packaging/build-deb|apt(-cache)? .*", "packaging/test-deb", "build-deb"),
+    (r"packaging/build-deb|apt(-cache|-mark)? .*", "packaging/test-deb", "build-deb"),
     (r"packaging/install-deps( --tests)?", "tests/run", "packaging/install-deps --tests"),
     (r"cmake -B build -G Ninja && cmake --build build|cmake --preset .*", "tests/run", "cmake --build"),
     (r"packaging/with-modules doveadm lbox status -u .*", "tests/integration/test_modules.py", "with-modules"),
@@ -47,7 +47,7 @@ ELSEWHERE = [
     (r"LBOX_USAGE_\w+=.*", "tests/quota/usage_exact_test.cc", "LBOX_USAGE_"),
     (r"bench/compare.*", "tests/integration/test_bench_compare.py", "compare"),
     (r"bench/instructions.*", "tests/CMakeLists.txt", "bench/instructions"),
-    (r"bench/(micro|scale)", "tests/integration/test_bench_compare.py", "comparing.scale"),
+    (r"bench/(micro|scale)( --.*)?", "tests/integration/test_bench_compare.py", "comparing.scale"),
     (r"curl http://127.0.0.1:9900/metrics", "tests/integration/test_docs_monitoring.py", "/metrics"),
     (r"(mkdir -p|cp -a --parents .*) ?BACKUP/?", "tests/integration/test_operations.py", "copy_as_documented"),
     (r"rsync .*|cp -al?", "tests/integration/test_operations.py", "rsync -aH"),
