@@ -100,7 +100,7 @@ int create_indexes(struct lbox_mailbox* mbox, const struct mailbox_update* updat
   lbox::MailboxCreate create;
   create.guid = guid;
   if (lbox_store(mbox).GetMailbox(guid).ok()) {
-    return lbox_sync_create(mbox, create);  // only Dovecot's files are made anew
+    return lbox_sync(mbox, LBOX_SYNC_FORCE);  // only Dovecot's files are made anew
   }
   create.name = lbox_mailbox_store_name(box);
   if (update != nullptr) {
