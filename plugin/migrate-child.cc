@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "plugin/migrate-text.h"
+#include "storage/exec.h"
 
 namespace lbox::migrate {
 namespace {
@@ -31,25 +32,10 @@ constexpr int kNotRun = 127;
 
 volatile sig_atomic_t stop_requested = 0;
 
-std::vector<char*> Pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  pointers.reserve(texts.size() + 1);
-  for (const std::string& text : texts) {
-    pointers.push_back(const_cast<char*>(text.c_str()));
-  }
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
 // In the child: nothing but calls that are safe after fork.
 [[noreturn]] void Become(char* const* arguments, char* const* environment, int input, int output,
                          int errors) {
-  sigset_t none;
-  sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (int signal = 1; signal < 32; ++signal) {
-    (void)::signal(signal, SIG_DFL);
-  }
+  ResetSignals();
   // A process group of its own: what a terminal sends is for the migration to pass on.
   if (setpgid(0, 0) == 0 && dup2(input, 0) == 0 && dup2(output, 1) == 1 && dup2(errors, 2) == 2 &&
       syscall(SYS_close_range, 3U, ~0U, 0U) == 0) {
@@ -144,8 +130,8 @@ Child::Child(const Program& program, bool streamed)
     output_ = Memory("");
     theirs = Descriptor(fcntl(output_.get(), F_DUPFD_CLOEXEC, 3));
   }
-  const auto arguments = Pointers(program.arguments);
-  const auto environment = Pointers(program.environment);
+  const auto arguments = ExecPointers(program.arguments);
+  const auto environment = ExecPointers(program.environment);
   pid_ = fork();
   if (pid_ == 0) {
     Become(arguments.data(), environment.data(), input.get(), theirs.get(), errors_.get());

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "quota/descriptor.h"
+#include "storage/exec.h"
 
 namespace hosting {
 namespace {
@@ -22,25 +23,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMaxOutput = 500;  // octets that are kept
 
-std::vector<char*> Pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  pointers.reserve(texts.size() + 1);
-  for (const std::string& text : texts) {
-    pointers.push_back(const_cast<char*>(text.c_str()));
-  }
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
 // In the child: nothing but calls that are safe after fork.
 [[noreturn]] void Become(const ProgramRun& run, char* const* arguments, char* const* environment,
                          int input, int output) {
-  sigset_t none;
-  sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (int signal = 1; signal < 32; ++signal) {
-    (void)::signal(signal, SIG_DFL);
-  }
+  lbox::ResetSignals();
   bool good = setsid() >= 0 && dup2(input, 0) == 0 && dup2(output, 1) == 1 &&
               dup2(output, 2) == 2 && syscall(SYS_close_range, 3U, ~0U, 0U) == 0 && chdir("/") == 0;
   if (good && run.user) {
@@ -68,8 +54,8 @@ Child Start(const ProgramRun& run) {
   }
   child.socket = Descriptor(ends[0]);
   const Descriptor theirs(ends[1]);
-  const auto arguments = Pointers(run.arguments);
-  const auto environment = Pointers(run.environment);
+  const auto arguments = lbox::ExecPointers(run.arguments);
+  const auto environment = lbox::ExecPointers(run.environment);
   child.pid = fork();
   if (child.pid == 0) {
     Become(run, arguments.data(), environment.data(), theirs.get(), theirs.get());
