@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import os
+import shutil
+import subprocess
 import sys
 import time
 
@@ -60,6 +62,7 @@ class Turn:
         self.bench, self.format, self.repeat = bench, fmt, repeat
         self.corpus, self.scale = bench.corpus, bench.scale
         self.seconds = None
+        self._users = []
 
     @contextlib.contextmanager
     def timed(self):
@@ -69,7 +72,20 @@ class Turn:
 
     def new_user(self, tag):
         """A user without mail. Names are of one length, and the same for every format."""
-        return "%s-%02d-%s" % (tag, self.repeat, self.format.name[:2])
+        self._users.append("%s-%02d-%s" % (tag, self.repeat, self.format.name[:2]))
+        return self._users[-1]
+
+    def new_user_with(self, tag, count):
+        """A new user whose INBOX holds the first `count` messages of the corpus, all on disk: the files of one that was filled once, copied."""
+        user = self.new_user(tag)
+        self.bench.copy_of_filled(self.format, count, user)
+        return user
+
+    def forget_users(self):
+        """Removes new users' mail: a full run would fill any disk."""
+        for user in self._users:
+            self.format.quiet()
+            shutil.rmtree(self.format.home(user))
 
     def filled(self, count):
         """The user whose INBOX holds the first `count` messages of the corpus, made once for a format. What an operation changes of it, it
@@ -89,6 +105,18 @@ class Bench:
             user = self._filled[key] = "filled%d" % count
             fill(fmt, user, "INBOX", self.corpus, count)
         return self._filled[key]
+
+    def copy_of_filled(self, fmt, count, user):
+        # Of its own: the one that is read changes with what operations do to it.
+        key = (fmt.name, "template", count)
+        if key not in self._filled:
+            self._filled[key] = "template%d" % count
+            fill(fmt, self._filled[key], "INBOX", self.corpus, count)
+            with fmt.imap(self._filled[key]) as imap:
+                imap.select()  # nothing is recent any more
+        fmt.quiet()
+        subprocess.run(["cp", "-a", fmt.home(self._filled[key]), fmt.home(user)], check=True)
+        os.sync()
 
     def filled_account(self, fmt):
         """The user with many mailboxes of short messages."""
@@ -125,6 +153,7 @@ class Bench:
                 for fmt in formats:
                     turn = Turn(self, fmt, repeat)
                     answers[fmt.name] = op.function(turn)
+                    turn.forget_users()
                     figures[op.name].setdefault(fmt.name, []).append(turn.seconds)
                     done += 1
                 different = {name: answer for name, answer in answers.items() if answer != answers[formats[0].name]}

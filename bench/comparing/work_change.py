@@ -2,7 +2,7 @@
 
 import time
 
-from .run import fill, operation
+from .run import operation
 
 FREEING = 120  # seconds that freed space may take to show
 
@@ -31,8 +31,7 @@ def store_single(turn):
 
 
 def _moved(turn, command):
-    user = turn.new_user(command.lower())
-    fill(turn.format, user, "INBOX", turn.corpus, turn.scale.change)
+    user = turn.new_user_with(command.lower(), turn.scale.change)
     with turn.format.imap(user) as imap:
         imap.ok("CREATE Target")
         imap.select()
@@ -54,8 +53,7 @@ def move(turn):
 
 @operation("expunge", "EXPUNGE", limit=1.2, against="mdbox")
 def expunge(turn):
-    user = turn.new_user("expunge")
-    fill(turn.format, user, "INBOX", turn.corpus, turn.scale.change)
+    user = turn.new_user_with("expunge", turn.scale.change)
     with turn.format.imap(user) as imap:
         imap.select()
         imap.ok("STORE 1:* +FLAGS.SILENT (\\Deleted)")
@@ -66,8 +64,7 @@ def expunge(turn):
 
 @operation("pop3-dele", "POP3 DELE and QUIT", limit=1.2, against="mdbox")
 def pop3_dele(turn):
-    user = turn.new_user("dele")
-    fill(turn.format, user, "INBOX", turn.corpus, turn.scale.change)
+    user = turn.new_user_with("dele", turn.scale.change)
     pop3 = turn.format.pop3(user)
     try:
         with turn.timed():
@@ -84,10 +81,8 @@ def pop3_dele(turn):
 @operation("expunge-and-free", "EXPUNGE half, until the disk is free (mdbox: with doveadm purge)", limit=0.2, against="mdbox-zstd",
            peers=("mdbox", "mdbox-zstd"))
 def expunge_and_free(turn):
-    user = turn.new_user("free")
     count = turn.scale.mailbox // 2
-    fill(turn.format, user, "INBOX", turn.corpus, count)
-    turn.format.quiet()
+    user = turn.new_user_with("free", count)
     before = turn.format.disk(user)[0]
     with turn.format.imap(user) as imap:
         imap.select()
