@@ -22,7 +22,7 @@ namespace lbox {
 
 struct BodyWriterOptions {
   std::shared_ptr<StagingArea> area;
-  int compression_level = 3;         // zstd level, 1..19
+  int compression_level = 3;         // as in StoreOptions
   std::shared_ptr<void> keep_alive;  // kept by the writer and by what it makes
 };
 

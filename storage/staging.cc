@@ -4,12 +4,14 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include <sys/random.h>
 
 #include "storage/body.h"
 #include "storage/pack_record.h"
 #include "storage/status_macros.h"
+#include "storage/zstd_context.h"
 
 namespace lbox {
 namespace {
@@ -135,6 +137,7 @@ Result<std::unique_ptr<Parked>> StagingArea::Park(std::string bytes) {
 
 BodySpool::~BodySpool() {
   Close();
+  ReturnScratch(std::move(buffer_));
   if (!path_.empty()) {
     (void)area_->options().env->Unlink(path_);  // what stays is swept by Maintain
   }
@@ -142,6 +145,11 @@ BodySpool::~BodySpool() {
 
 Status BodySpool::Append(const void* data, size_t size) {
   hasher_.Update(data, size);
+  if (!buffer_.empty() && buffer_.capacity() < kScratchBytes) {
+    std::string more = TakeScratch();  // it is a stream
+    more.append(buffer_);
+    buffer_ = std::move(more);
+  }
   buffer_.append(static_cast<const char*>(data), size);
   stored_ += size;
   if (!large() && stored_ > kLargeBodyBytes) {
@@ -180,34 +188,36 @@ Status BodySpool::Finish() {
   header.body_hash = hash();
   const std::string bytes = EncodeLargeHeader(header);
   LBOX_RETURN_IF_ERROR(file_->WriteAt(0, bytes.data(), bytes.size()));
-  buffer_ = std::string();
+  ReturnScratch(std::exchange(buffer_, std::string()));
   if (!area_->options().sync) {
     file_.reset();
     return {};
   }
   finished_ = true;
-  if (area_->unflushed_++ >= kMostUnflushed) {
-    return Sync();
-  }
   file_->StartSync();
+  area_->unflushed_.push_back(this);
+  if (area_->unflushed_.size() >= kMostUnflushed) {
+    for (BodySpool* spool : std::vector(area_->unflushed_)) {
+      (void)spool->Sync();  // each one's own caller is told
+    }
+  }
   return {};
 }
 
 Status BodySpool::Sync() {
-  if (!finished_) {
-    return {};
+  if (finished_) {
+    // Durable after this: the whole body, though under no name that lasts.
+    flushed_ = file_->Sync();
+    Close();
   }
-  // Durable after this: the whole body, though under no name that lasts.
-  LBOX_RETURN_IF_ERROR(file_->Sync());
-  Close();
-  return {};
+  return flushed_;
 }
 
 void BodySpool::Close() {
   file_.reset();
   if (finished_) {
     finished_ = false;
-    area_->unflushed_--;
+    std::erase(area_->unflushed_, this);
   }
 }
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "storage/checksum.h"
 #include "storage/env.h"
@@ -39,6 +40,8 @@ class Parked {
   virtual Status Read(size_t offset, void* data, size_t size) const = 0;
 };
 
+class BodySpool;
+
 class StagingArea : public std::enable_shared_from_this<StagingArea> {
  public:
   static std::shared_ptr<StagingArea> Create(StagingOptions options);
@@ -55,7 +58,7 @@ class StagingArea : public std::enable_shared_from_this<StagingArea> {
 
   const StagingOptions options_;
   size_t memory_used_ = 0;
-  size_t unflushed_ = 0;  // large bodies that wait for their Sync, a descriptor each
+  std::vector<BodySpool*> unflushed_;  // large bodies that wait for their Sync, a descriptor each
   // Owned by what lies in it: its space is free once all of that is gone.
   std::weak_ptr<Overflow> overflow_;
 };
@@ -73,7 +76,9 @@ class BodySpool {
   // No more bytes. Large: the file is complete; a Sync and a name in l/ are missing.
   Status Finish();
   // Large: durable after this, unless switched off. Apart from Finish, since flushes of many files
-  // cost little more than one, once the system has begun to write them all.
+  // cost little more than one, once the system has begun to write them all. Finish of a later body
+  // of the same area may have done it; what came of it is returned here, and to each later call: a
+  // second flush after a failure would pass without having written anything.
   Status Sync();
 
   Env* env() const { return area_->options().env; }
@@ -81,8 +86,8 @@ class BodySpool {
   uint64_t large_id() const { return large_id_; }
   uint64_t stored() const { return stored_; }
   uint64_t hash() const { return hasher_.Digest(); }
-  const std::string& path() const { return path_; }       // of the file; empty unless large
-  std::string TakeBytes() { return std::move(buffer_); }  // all bytes, unless large
+  const std::string& path() const { return path_; }     // of the file; empty unless large
+  const std::string& bytes() const { return buffer_; }  // all, unless large
   // The file now belongs to somebody else, by whatever name.
   void Disown() { path_.clear(); }
 
@@ -99,6 +104,7 @@ class BodySpool {
   std::string path_;
   std::unique_ptr<File> file_;
   bool finished_ = false;  // and still to be flushed
+  Status flushed_;
 };
 
 }  // namespace lbox

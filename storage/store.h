@@ -37,7 +37,7 @@ struct StoreOptions {
                      // the store's newest changes
   uint32_t mode = 0600;       // of files; directories get the matching search bits
   int64_t gid = -1;           // group for new files, -1: leave
-  int compression_level = 3;  // zstd level, 1..19
+  int compression_level = 3;  // zstd level, 1..19; up to 3: of bodies over 128 KiB, others at 1
   uint64_t max_map_bytes =
       0;  // limit on the index map; 0: from RLIMIT_AS and what the process already uses
   Env* env = nullptr;  // file system seam; nullptr: the real one. Must outlive the store.

@@ -4,12 +4,13 @@
 
 #include "storage/body.h"
 #include "storage/pack_record.h"
+#include "tests/unit/fault_env.h"
 #include "tests/unit/test_support.h"
 
 namespace lbox {
 namespace {
 
-class StagingTest : public testing::Test {
+class StagingTest : public ::testing::Test {
  protected:
   std::shared_ptr<StagingArea> Area(size_t memory_bytes = 1000) {
     return StagingArea::Create(
@@ -66,7 +67,7 @@ TEST_F(StagingTest, SpoolStaysInMemoryUpToTheLimit) {
   EXPECT_EQ(FilesIn(dir_.path()), 0u);
   EXPECT_EQ(spool.stored(), bytes.size());
   EXPECT_EQ(spool.hash(), Hash64(Bytes(bytes)));
-  EXPECT_EQ(spool.TakeBytes(), bytes);
+  EXPECT_EQ(spool.bytes(), bytes);
 }
 
 TEST_F(StagingTest, SpoolWritesALargeBodyAsItWillBeInL) {
@@ -94,6 +95,38 @@ TEST_F(StagingTest, SpoolWritesALargeBodyAsItWillBeInL) {
     }
     EXPECT_EQ(FilesIn(dir_.path()), 0u) << "unlinked with its owner";
   }
+}
+
+// So that a large batch keeps few descriptors, and each body learns of its own flush.
+TEST_F(StagingTest, ManyLargeBodiesAreFlushedTogether) {
+  testing::FaultEnv env;
+  const auto area = StagingArea::Create({.env = &env, .directory = dir_.path()});
+  const std::string bytes = Incompressible(kLargeBodyBytes + 1);
+  std::vector<std::unique_ptr<BodySpool>> spools;
+  const auto add = [&] {
+    spools.push_back(std::make_unique<BodySpool>(area));
+    ASSERT_TRUE(spools.back()->Append(bytes.data(), bytes.size()).ok());
+    ASSERT_TRUE(spools.back()->Finish().ok());
+  };
+  add();
+  env.before = [failing = spools[0]->path()](const std::string& call, const std::string& path) {
+    return call == "sync" && path == failing ? Status(Code::kIo, "lost") : Status();
+  };
+  while (env.syncs == 0) {
+    ASSERT_LE(spools.size(), 100u);
+    add();
+  }
+  const uint64_t together = spools.size();
+  EXPECT_EQ(env.syncs, together);
+  add();
+  EXPECT_EQ(env.syncs, together);
+  env.before = {};
+  EXPECT_EQ(spools[0]->Sync().code(), Code::kIo);
+  EXPECT_EQ(spools[0]->Sync().code(), Code::kIo) << "a second flush would pass, and prove nothing";
+  for (size_t i = 1; i < spools.size(); i++) {
+    EXPECT_TRUE(spools[i]->Sync().ok()) << i;
+  }
+  EXPECT_EQ(env.syncs, together + 1);
 }
 
 TEST_F(StagingTest, DisownedFilesStay) {
