@@ -37,6 +37,7 @@ extern "C" {
 #include "istream-crlf.h"
 #include "istream-private.h"
 #include "llist.h"
+#include "master-service.h"
 #include "module-dir.h"
 #include "ostream.h"
 #include "ostream-private.h"

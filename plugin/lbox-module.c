@@ -7,6 +7,7 @@
 #include "mail-storage-private.h"
 #include "mail-storage-hooks.h"
 #include "lbox-module.h"
+#include "idle-store.h"
 #include "migrate-enter.h"
 
 const char* lbox_plugin_version = DOVECOT_ABI_VERSION;
@@ -36,6 +37,7 @@ void lbox_plugin_init(struct module* module) {
 }
 
 void lbox_plugin_deinit(void) {
+  lbox_idle_store_close();
   mail_storage_hooks_remove(&lbox_storage_hooks);
   mail_storage_class_unregister(&lbox_storage_class);
 }

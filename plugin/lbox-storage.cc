@@ -7,6 +7,7 @@
 
 #include "plugin/durable-dirs.h"
 #include "plugin/guard.h"
+#include "plugin/idle-store.h"
 #include "plugin/lbox-sync.h"
 #include "plugin/series.h"
 
@@ -116,6 +117,9 @@ void lbox_storage_destroy(struct mail_storage* _storage) noexcept {
           lbox_event_failed(_storage->event, status.code());
           e_error(_storage->event, "lbox: freeing disk: %s", status.message().c_str());
         }
+      }
+      if (store != nullptr) {
+        lbox_idle_store_keep(store);
       }
       return 0;
     });

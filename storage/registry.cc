@@ -1,5 +1,6 @@
 #include "storage/registry.h"
 
+#include <chrono>
 #include <map>
 #include <utility>
 
@@ -17,6 +18,10 @@ struct Entry {
   const StoreImpl* address = nullptr;
   pid_t pid = 0;
 };
+// An opening looks for what others left behind: saves to be done again, upkeep, damaged packs. So a
+// store is opened anew now and then, however many deliveries come.
+constexpr std::chrono::seconds kLongestKept{10};
+
 using Key = std::pair<uint64_t, uint64_t>;  // device, inode
 
 // Never destroyed: stores may be closed by destructors that run at exit.
@@ -25,12 +30,22 @@ std::map<Key, Entry>& Entries() {
   return *entries;
 }
 
+std::shared_ptr<StoreImpl>& Idle() {
+  static auto* idle = new std::shared_ptr<StoreImpl>;
+  return *idle;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Store>> OpenRegistered(const StoreOptions& given) {
   StoreOptions options = given;
   while (options.path.size() > 1 && options.path.ends_with('/')) {
     options.path.pop_back();
+  }
+  std::shared_ptr<StoreImpl> idle = std::exchange(Idle(), nullptr);
+  if (idle != nullptr && (idle->options != options || idle->uid != geteuid() ||
+                          std::chrono::steady_clock::now() - idle->opened > kLongestKept)) {
+    idle.reset();
   }
   Env& env = options.env != nullptr ? *options.env : *Env::Default();
   const std::string lock = options.path + "/lock";
@@ -48,10 +63,22 @@ Result<std::shared_ptr<Store>> OpenRegistered(const StoreOptions& given) {
       }
     }
   }
+  idle.reset();
   LBOX_ASSIGN_OR_RETURN(auto store, StoreImpl::Open(options));
   LBOX_ASSIGN_OR_RETURN(const FileInfo info, env.Stat(lock));
   Entries()[{info.device, info.inode}] = {store, store.get(), getpid()};
   return std::shared_ptr<Store>(std::move(store));
+}
+
+void KeepIdle(std::shared_ptr<StoreImpl> store) {
+  CloseIdle();
+  if (store->damage.empty()) {
+    Idle() = std::move(store);
+  }
+}
+
+void CloseIdle() {
+  Idle().reset();
 }
 
 void Unregister(const StoreImpl* store) {

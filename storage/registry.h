@@ -17,6 +17,10 @@ class StoreImpl;
 // Store::Open: the open one, or opens it.
 Result<std::shared_ptr<Store>> OpenRegistered(const StoreOptions& options);
 
+// Store::KeepIdle and Store::CloseIdle.
+void KeepIdle(std::shared_ptr<StoreImpl> store);
+void CloseIdle();
+
 // When a store is destroyed.
 void Unregister(const StoreImpl* store);
 

@@ -25,6 +25,14 @@ Result<std::shared_ptr<Store>> Store::Open(const StoreOptions& options) {
   return store;
 }
 
+void Store::KeepIdle(std::shared_ptr<Store> store) {
+  lbox::KeepIdle(std::static_pointer_cast<StoreImpl>(std::move(store)));
+}
+
+void Store::CloseIdle() {
+  lbox::CloseIdle();
+}
+
 const std::vector<std::string>& Store::Damage() {
   return StoreImpl::Of(*this).damage;
 }

@@ -41,11 +41,18 @@ struct StoreOptions {
   uint64_t max_map_bytes =
       0;  // limit on the index map; 0: from RLIMIT_AS and what the process already uses
   Env* env = nullptr;  // file system seam; nullptr: the real one. Must outlive the store.
+  bool operator==(const StoreOptions&) const = default;
 };
 
 class Store : public std::enable_shared_from_this<Store> {
  public:
   static Result<std::shared_ptr<Store>> Open(const StoreOptions& options);
+  // For a process that may soon want the same store again, as one that delivers: keeps it open
+  // after its last user let go of it, until any store is opened that is not the same, by the same
+  // uid with the same options, and for ten seconds after it was opened at most. A damaged one is
+  // not kept.
+  static void KeepIdle(std::shared_ptr<Store> store);
+  static void CloseIdle();
   virtual ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;

@@ -54,6 +54,7 @@ class StoreImpl final : public Store {
   std::shared_ptr<StagingArea> staging;
   const pid_t pid;
   const uid_t uid;
+  const std::chrono::steady_clock::time_point opened = std::chrono::steady_clock::now();
 
   // What upkeep there is, as far as this process knows (storage/store_upkeep.cc).
   struct Upkeep {

@@ -316,6 +316,67 @@ TEST_F(StoreOpenTest, ForkedChildIsTurnedAway) {
   EXPECT_EQ(store->GetMailbox(box_)->messages, 21u);
 }
 
+TEST_F(StoreOpenTest, IdleStoreServesTheNextOpening) {
+  Fill();
+  auto store = MustOpen(Options());
+  const std::weak_ptr<Store> kept = store;
+  Store::KeepIdle(std::exchange(store, nullptr));
+  ASSERT_FALSE(kept.expired());
+  store = MustOpen(Options());
+  EXPECT_EQ(store, kept.lock());
+  store.reset();
+  EXPECT_TRUE(kept.expired()) << "kept once for each time that it is asked for";
+  store = MustOpen(Options());
+  const std::weak_ptr<Store> again = store;
+  Store::KeepIdle(std::exchange(store, nullptr));
+  Store::CloseIdle();
+  EXPECT_TRUE(again.expired());
+}
+
+TEST_F(StoreOpenTest, IdleStoreIsClosedForAnyOther) {
+  Fill();
+  StoreOptions other = Options();
+  other.sync = !other.sync;
+  StoreOptions elsewhere = Options();
+  elsewhere.path = folder_ / "elsewhere";
+  StoreOptions missing = Options();
+  missing.path = folder_ / "missing";
+  missing.create = false;
+  for (const StoreOptions& options : {other, elsewhere, missing}) {
+    auto store = MustOpen(Options());
+    const std::weak_ptr<Store> kept = store;
+    Store::KeepIdle(std::exchange(store, nullptr));
+    EXPECT_EQ(Store::Open(options).ok(), options.create);
+    EXPECT_TRUE(kept.expired());
+  }
+}
+
+TEST_F(StoreOpenTest, IdleStoreIsNotGivenForOneThatTookItsPlace) {
+  Fill();
+  auto store = MustOpen(Options());
+  const std::weak_ptr<Store> kept = store;
+  Store::KeepIdle(std::exchange(store, nullptr));
+  fs::rename(path_, folder_ / "moved");
+  store = MustOpen(Options());
+  EXPECT_TRUE(kept.expired());
+  EXPECT_EQ(store->GetMailbox(box_).status().code(), Code::kNotFound) << "a new one";
+}
+
+TEST_F(StoreOpenTest, IdleStoreIsNotGivenToAnotherUid) {
+  if (geteuid() != 0) {
+    GTEST_SKIP() << "needs root to change to another uid";
+  }
+  Fill();
+  auto store = MustOpen(Options());
+  const std::weak_ptr<Store> kept = store;
+  Store::KeepIdle(std::exchange(store, nullptr));
+  ASSERT_EQ(seteuid(4242), 0);
+  const auto opened = Store::Open(Options());
+  ASSERT_EQ(seteuid(0), 0);
+  EXPECT_TRUE(kept.expired());
+  EXPECT_EQ(opened.status().code(), Code::kPermission) << opened.status().message();
+}
+
 TEST_F(StoreOpenTest, CreationThatFailsAnywhereCanBeRepeated) {
   int failures = 0;
   for (uint64_t n = 0;; n++) {

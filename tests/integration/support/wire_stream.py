@@ -122,6 +122,9 @@ class Stream:
             raise WireTimeout("%s: timeout %s; had %s" % (self.name, doing, shorten(self._rest())))
         self._socket.settimeout(left)
         try:
+            if self._socket.family != socket.AF_UNIX:
+                # Else a server that answers in two writes waits for our delayed acknowledgement of the first, up to 40 ms.
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             data = self._socket.recv(1 << 18)
         except socket.timeout:
             raise WireTimeout("%s: timeout %s; had %s" % (self.name, doing, shorten(self._rest()))) from None
