@@ -91,7 +91,8 @@ int open_stream(struct mail* mail, bool get_body) {
     }
   } else {
     struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
-    auto opened = lbox_store(mbox).OpenBody(mbox->state->guid, mail->uid);
+    auto opened = lbox_store(mbox).OpenBody(
+        mbox->state->guid, mail->uid, get_body ? lbox::BodyPart::kAll : lbox::BodyPart::kHeader);
     if (!opened.ok()) {
       return lbox_fail_mail(mail, opened.status());
     }

@@ -43,6 +43,9 @@ class BodyWriter {
                                                      uint64_t virtual_size) = 0;
 };
 
+// What is wanted of a body first, so that no more is read. The rest can be read all the same.
+enum class BodyPart { kHeader, kAll };
+
 // Reads the bytes as appended, from any offset. Checks hashes before it gives out bytes: never
 // wrong bytes, kCorruption instead.
 class BodyReader {

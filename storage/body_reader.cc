@@ -52,10 +52,10 @@ class BodyReaderImpl final : public BodyReader {
 
   // Damage is told with the message it hit; what the system says names its file already.
   Status InContext(Status status) const {
-    if (status.code() != Code::kCorruption || options_.context.empty()) {
+    if (status.code() != Code::kCorruption || !options_.context) {
       return status;
     }
-    return Status(Code::kCorruption, options_.context + ": " + status.message());
+    return Status(Code::kCorruption, options_.context() + ": " + status.message());
   }
 
   Status CheckRecord() const {

@@ -35,7 +35,8 @@ struct BodyReaderOptions {
   // large_id != 0: called when the first byte of the body is needed.
   std::function<Result<std::unique_ptr<File>>()> open_large;
 
-  std::string context;  // for messages: "pack p/00000007 record at 8192 (mailbox <guid> UID 12)"
+  // For messages: "pack p/00000007 record at 8192 (mailbox <guid> UID 12)".
+  std::function<std::string()> context;
   std::shared_ptr<void> keep_alive;
 };
 

@@ -284,7 +284,7 @@ Result<std::unique_ptr<BodyReader>> StagedBodyImpl::OpenReader(
   LBOX_ASSIGN_OR_RETURN(auto frames, Frames());
   BodyReaderOptions options;
   Describe(options.record);
-  options.context = "message being saved";
+  options.context = [] { return std::string("message being saved"); };
   options.keep_alive = keep_alive_;
   options.header_frame = frames.substr(0, facts_.header_stored);
   if (!large()) {

@@ -115,7 +115,9 @@ class FileChecker {
                     ? Status(Code::kCorruption, "the pack is missing")
                     : options.status());
     }
-    options->context = store_.packs.PackPath(row.pack) + " at " + std::to_string(row.offset);
+    options->context = [this, row] {
+      return store_.packs.PackPath(row.pack) + " at " + std::to_string(row.offset);
+    };
     const std::string large = store_.packs.LargePath(row.large_id);
     options->open_large = [this, large]() -> Result<std::unique_ptr<File>> {
       auto file = store_.env.OpenRead(large);

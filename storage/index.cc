@@ -186,6 +186,7 @@ Status Index::BeginTxn(bool writable, std::unique_ptr<Txn>& txn) {
 }
 
 Status Index::Read(const Work& work) {
+  reads_++;
   std::unique_ptr<Txn> txn;
   LBOX_RETURN_IF_ERROR(BeginTxn(false, txn));
   return work(*txn);

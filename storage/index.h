@@ -56,6 +56,13 @@ class Index {
   [[nodiscard]] IndexEnv& env() { return *env_; }
   [[nodiscard]] const IndexOptions& options() const { return options_; }
 
+  // LMDB's number of the newest transaction in the generation that is open, whoever committed it; 0
+  // when none is open. No system call; that the index was replaced is not seen.
+  [[nodiscard]] uint64_t NewestTransaction() const {
+    return env_ == nullptr ? 0 : env_->NewestTransaction();
+  }
+  // Read transactions so far, for tests.
+  [[nodiscard]] uint64_t reads() const { return reads_; }
   // The meta row as the last transaction saw it.
   [[nodiscard]] const MetaRow& last_meta() const { return last_meta_; }
   // The journal in use, for whoever begins the next; appending is done here.
@@ -89,7 +96,7 @@ class Index {
   MetaRow last_meta_;
   bool doubtful_ = false;  // a commit failed, and nothing was flushed since
   bool in_doubt_ = false;
-  uint64_t writes_ = 0;
+  uint64_t writes_ = 0, reads_ = 0;
   std::set<std::pair<FileKind, uint64_t>> gone_;
 };
 

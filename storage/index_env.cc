@@ -267,6 +267,11 @@ int IndexEnv::BeginRead(MDB_txn** txn) {
   return rc;
 }
 
+uint64_t IndexEnv::NewestTransaction() const {
+  MDB_envinfo info;
+  return env_ != nullptr && mdb_env_info(env_, &info) == 0 ? info.me_last_txnid : 0;
+}
+
 void IndexEnv::EndRead() {
   mdb_txn_reset(read_);
 }

@@ -74,6 +74,8 @@ class IndexEnv {
   // A read transaction, one at a time; ends with EndRead. Its reader slot is kept for the next.
   int BeginRead(MDB_txn** txn);
   void EndRead();
+  // LMDB's number of the newest transaction, as the meta pages in the map say; 0 when not open.
+  [[nodiscard]] uint64_t NewestTransaction() const;
   [[nodiscard]] const Tables& tables() const { return tables_; }
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] uint64_t page_bytes() const { return page_bytes_; }

@@ -22,12 +22,14 @@ struct Record {
 
 // kNotFound: no such pack file. kCorruption: something else than the row says. Both may come from a
 // pack that was rewritten since.
-Result<Record> ReadHeader(PackFiles& packs, const RecordPlace& location) {
+Result<Record> ReadHeader(PackFiles& packs, const RecordPlace& location, BodyPart part) {
   const BodyRow& row = location.body;
+  const bool body_behind =
+      part == BodyPart::kHeader && row.large_id == 0 && row.body_stored <= row.record_bytes;
   Record found;
   LBOX_ASSIGN_OR_RETURN(found.pack, packs.OpenRead(row.pack));
-  const size_t wanted =
-      std::min<uint64_t>(row.record_bytes, uint64_t{row.record_header_bytes} + kReadAheadBytes);
+  const size_t wanted = std::min<uint64_t>(row.record_bytes - (body_behind ? row.body_stored : 0),
+                                           uint64_t{row.record_header_bytes} + kReadAheadBytes);
   found.bytes.resize(wanted);
   LBOX_ASSIGN_OR_RETURN(const size_t got,
                         found.pack->ReadAt(row.offset, found.bytes.data(), wanted));
@@ -80,8 +82,8 @@ Result<BodyReaderOptions> ReaderOptions(const RecordPlace& location, Record foun
 
 }  // namespace
 
-Result<BodyReaderOptions> ReadRecord(PackFiles& packs, const RecordPlace& place) {
-  LBOX_ASSIGN_OR_RETURN(Record found, ReadHeader(packs, place));
+Result<BodyReaderOptions> ReadRecord(PackFiles& packs, const RecordPlace& place, BodyPart wanted) {
+  LBOX_ASSIGN_OR_RETURN(Record found, ReadHeader(packs, place, wanted));
   return ReaderOptions(place, std::move(found));
 }
 

@@ -24,6 +24,7 @@ struct RecordPlace {
 
 // Record and header frame; of the options `open_large`, `context` and `keep_alive` are left to the
 // caller.
-Result<BodyReaderOptions> ReadRecord(PackFiles& packs, const RecordPlace& place);
+Result<BodyReaderOptions> ReadRecord(PackFiles& packs, const RecordPlace& place,
+                                     BodyPart wanted = BodyPart::kAll);
 
 }  // namespace lbox

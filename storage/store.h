@@ -84,7 +84,8 @@ class Store : public std::enable_shared_from_this<Store> {
               const std::function<bool(const Message&, const MessageExtra*)>& visit);
   // The stored body. kNotFound: expunged. kCorruption: damaged or missing on disk (message names
   // file, mailbox, UID).
-  Result<std::unique_ptr<BodyReader>> OpenBody(const Guid& mailbox, uint32_t uid);
+  Result<std::unique_ptr<BodyReader>> OpenBody(const Guid& mailbox, uint32_t uid,
+                                               BodyPart wanted = BodyPart::kAll);
   // The body of a message staged but not saved yet.
   Result<std::unique_ptr<BodyReader>> OpenStaged(const StagedBody& staged);
 

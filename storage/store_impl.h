@@ -14,6 +14,7 @@
 #include "storage/env.h"
 #include "storage/index.h"
 #include "storage/pack_files.h"
+#include "storage/place_window.h"
 #include "storage/staging.h"
 #include "storage/store.h"
 #include "storage/store_lock.h"
@@ -51,6 +52,7 @@ class StoreImpl final : public Store {
   std::unique_ptr<StoreLock> lock;
   std::unique_ptr<Index> index;
   PackFiles packs;
+  PlaceWindow places;
   std::shared_ptr<StagingArea> staging;
   const pid_t pid;
   const uid_t uid;

@@ -3,32 +3,13 @@
 #include "storage/body_reader.h"
 #include "storage/body_writer.h"
 #include "storage/message_table.h"
+#include "storage/place_window.h"
 #include "storage/record_reader.h"
 #include "storage/status_macros.h"
 #include "storage/store_impl.h"
 
 namespace lbox {
 namespace {
-
-Result<RecordPlace> Locate(StoreImpl& store, const Guid& mailbox, uint32_t uid) {
-  RecordPlace location;
-  const auto work = [&](Txn& txn) -> Status {
-    LBOX_RETURN_IF_ERROR(store.packs.DropRemoved(txn));
-    LBOX_ASSIGN_OR_RETURN(const uint32_t id, txn.FindMailbox(mailbox));
-    LBOX_ASSIGN_OR_RETURN(const Message message, FindMessage(txn, id, uid));
-    location.body_id = message.body_id;
-    location.store = txn.meta.uuid;
-    auto body = txn.GetBody(message.body_id);
-    if (body.status().code() == Code::kNotFound) {
-      return Status(Code::kCorruption, body.status().message() + " (of mailbox " + ToHex(mailbox) +
-                                           " UID " + std::to_string(uid) + ")");
-    }
-    LBOX_ASSIGN_OR_RETURN(location.body, std::move(body));
-    return {};
-  };
-  LBOX_RETURN_IF_ERROR(store.Read(work));
-  return location;
-}
 
 std::string Describe(const StoreImpl& store, const RecordPlace& location, const Guid& mailbox,
                      uint32_t uid) {
@@ -45,7 +26,7 @@ Result<std::unique_ptr<File>> OpenLarge(StoreImpl& store, const RecordPlace& loc
   if (file.status().code() != Code::kNotFound) {
     return file;
   }
-  LBOX_RETURN_IF_ERROR(Locate(store, mailbox, uid).status());
+  LBOX_RETURN_IF_ERROR(LocateRecord(store, mailbox, uid).status());
   return Status(Code::kCorruption, path + " is missing (mailbox " + ToHex(mailbox) + " UID " +
                                        std::to_string(uid) + "); " + kRunRepair);
 }
@@ -64,7 +45,8 @@ Result<Message> Store::Lookup(const Guid& mailbox, uint32_t uid) {
 }
 
 Result<uint32_t> Store::References(const Guid& mailbox, uint32_t uid) {
-  LBOX_ASSIGN_OR_RETURN(const RecordPlace location, Locate(StoreImpl::Of(*this), mailbox, uid));
+  LBOX_ASSIGN_OR_RETURN(const RecordPlace location,
+                        LocateRecord(StoreImpl::Of(*this), mailbox, uid));
   return location.body.references;
 }
 
@@ -97,14 +79,16 @@ Status Store::Scan(const Guid& mailbox, uint32_t first_uid, uint32_t last_uid,
   });
 }
 
-Result<std::unique_ptr<BodyReader>> Store::OpenBody(const Guid& mailbox, uint32_t uid) {
+Result<std::unique_ptr<BodyReader>> Store::OpenBody(const Guid& mailbox, uint32_t uid,
+                                                    BodyPart wanted) {
   StoreImpl& store = StoreImpl::Of(*this);
   for (bool again = false;; again = true) {
-    LBOX_ASSIGN_OR_RETURN(const RecordPlace location, Locate(store, mailbox, uid));
-    const std::string context = Describe(store, location, mailbox, uid);
-    auto options = ReadRecord(store.packs, location);
+    LBOX_ASSIGN_OR_RETURN(const RecordPlace location, store.places.Get(store, mailbox, uid));
+    auto options = ReadRecord(store.packs, location, wanted);
     if (options.ok()) {
-      options->context = context;
+      options->context = [&store, location, mailbox, uid] {
+        return Describe(store, location, mailbox, uid);
+      };
       options->keep_alive = shared_from_this();
       if (location.body.large_id != 0) {
         options->open_large = [&store, location, mailbox, uid] {
@@ -119,8 +103,10 @@ Result<std::unique_ptr<BodyReader>> Store::OpenBody(const Guid& mailbox, uint32_
     }
     // The pack may have been rewritten after the row was read. The second time it is damage.
     store.packs.Forget(location.body.pack);
+    store.places.Clear();
     if (again) {
-      return Status(Code::kCorruption, context + ": " + options.status().message());
+      return Status(Code::kCorruption,
+                    Describe(store, location, mailbox, uid) + ": " + options.status().message());
     }
   }
 }

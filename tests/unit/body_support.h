@@ -98,7 +98,7 @@ inline SavedBody SaveByHand(const TempDir& dir, StagedBodyImpl& staged, size_t o
 inline std::unique_ptr<BodyReader> OpenSaved(const SavedBody& saved, Env* env = Env::Default()) {
   BodyReaderOptions options;
   options.record = saved.record;
-  options.context = "pack p/00000001 record at 64";
+  options.context = [] { return std::string("pack p/00000001 record at 64"); };
   std::shared_ptr<File> pack = std::move(env->OpenRead(saved.pack).value());
   options.header_frame.resize(saved.record.header_stored);
   EXPECT_TRUE(
