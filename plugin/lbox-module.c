@@ -26,8 +26,9 @@ static struct mail_storage_hooks lbox_storage_hooks = {
  * kernel, zeroed and untouched, as long as its threshold has not risen; it does with the first such
  * block that is freed, and from then on each delivery would zero 2 MiB: a tenth of its CPU time.
  * Setting the threshold keeps it where it is. It also fixes the other one, at 128 kB: buffers of
- * large messages would be given back to the kernel and taken again for each of them. */
-enum { LBOX_MMAP_THRESHOLD = 1024 * 1024, LBOX_TRIM_THRESHOLD = 1024 * 1024 };
+ * large messages, and the messages of a batch, which wait in up to 4 MiB of memory until it is saved,
+ * would be given back to the kernel and taken again, page by page. */
+enum { LBOX_MMAP_THRESHOLD = 1024 * 1024, LBOX_TRIM_THRESHOLD = 8 * 1024 * 1024 };
 
 void lbox_plugin_init(struct module* module) {
   (void)mallopt(M_MMAP_THRESHOLD, LBOX_MMAP_THRESHOLD);

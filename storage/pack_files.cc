@@ -11,7 +11,7 @@ namespace lbox {
 namespace {
 
 constexpr size_t kOpenPacks = 4;
-constexpr size_t kBufferBytes = 1024 * 1024;
+constexpr size_t kBufferBytes = 256 * 1024;
 constexpr uint64_t kBlockBytes = 4096;
 
 uint64_t SpareBytes(uint64_t tail) {
