@@ -15,10 +15,18 @@ struct index_mail* imail_of(struct mail* mail) {
   return reinterpret_cast<struct index_mail*>(mail);
 }
 
+// What a row has is not worth a place in Dovecot's cache: adding it to a message whose body is read
+// costs more (two locks, three writes) than reading the body.
+constexpr auto kFieldsOfTheRow =
+    static_cast<enum mail_fetch_field>(MAIL_FETCH_VIRTUAL_SIZE | MAIL_FETCH_PHYSICAL_SIZE |
+                                       MAIL_FETCH_RECEIVED_DATE | MAIL_FETCH_SAVE_DATE);
+
 // The row of a saved message, good until the next one is looked up. Returns 0 or -1 (error set, or
 // the mail marked expunged).
 int lookup_row(struct mail* mail, const lbox::RowWindow::Row** row_r) {
   struct lbox_mailbox* mbox = LBOX_MAILBOX(mail->box);
+  auto& dont_cache = imail_of(mail)->data.dont_cache_fetch_fields;
+  dont_cache = static_cast<enum mail_fetch_field>(dont_cache | kFieldsOfTheRow);
   // A row costs no more than Dovecot's cache. Who asks for nothing that the cache has not gets it,
   // too, and must not be told that it was slow.
   if (mail->lookup_abort < MAIL_LOOKUP_ABORT_NOT_IN_CACHE) {

@@ -61,6 +61,12 @@ class Index {
   [[nodiscard]] uint64_t NewestTransaction() const {
     return env_ == nullptr ? 0 : env_->NewestTransaction();
   }
+  // See IndexEnv::ReadAhead.
+  void ReadAhead() {
+    if (env_ != nullptr) {
+      env_->ReadAhead();
+    }
+  }
   // Read transactions so far, for tests.
   [[nodiscard]] uint64_t reads() const { return reads_; }
   // The meta row as the last transaction saw it.

@@ -86,6 +86,10 @@ class IndexEnv {
   // Pages that the file may still grow by: within the map, or within what saves may use of it.
   [[nodiscard]] uint64_t UntakenPages(bool for_saves) const;
   [[nodiscard]] uint64_t TakenPages() const;
+  // Has the file read into the page cache, in the background, when it is not there and not too
+  // large: for who is about to look up rows here and there, each of which would be a wait of its
+  // own.
+  void ReadAhead();
   // Clears what killed processes left in the reader table; how many.
   int CheckReaders();
   // After a commit: makes the file as long as LMDB believes it is (see storage/index_file.h).

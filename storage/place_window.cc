@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "storage/message_table.h"
 #include "storage/status_macros.h"
@@ -42,6 +43,9 @@ Result<RecordPlace> LocateRecord(StoreImpl& store, const Guid& mailbox, uint32_t
 }
 
 Result<RecordPlace> PlaceWindow::Get(StoreImpl& store, const Guid& mailbox, uint32_t uid) {
+  if (!std::exchange(read_ahead_, true)) {
+    store.index->ReadAhead();
+  }
   const bool next = mailbox == mailbox_ && uid > asked_ && uid - asked_ <= kStep;
   ahead_ = next ? ahead_ : 1;
   mailbox_ = mailbox;

@@ -44,6 +44,7 @@ class PlaceWindow {
   std::vector<Place> places_;                  // ascending
   uint32_t asked_ = 0;                         // UID of the last call
   size_t ahead_ = 1;                           // places that are looked up at once
+  bool read_ahead_ = false;                    // the index was, into the page cache
 };
 
 }  // namespace lbox

@@ -9,9 +9,10 @@
 namespace lbox {
 namespace {
 
-// Read in one go with the record header: enough for the header section of nearly every message, and
-// for a small message as a whole.
-constexpr size_t kReadAheadBytes = 16 * 1024;
+// Read in one go with the record header: a whole record, unless it has an enormous header section;
+// or what is enough for the header section of nearly every message.
+constexpr size_t kWholeRecordBytes = 256 * 1024;
+constexpr size_t kHeaderReadBytes = 16 * 1024;
 
 // What is at a place, as far as it was read.
 struct Record {
@@ -26,10 +27,11 @@ Result<Record> ReadHeader(PackFiles& packs, const RecordPlace& location, BodyPar
   const BodyRow& row = location.body;
   const bool body_behind =
       part == BodyPart::kHeader && row.large_id == 0 && row.body_stored <= row.record_bytes;
+  const uint64_t most = part == BodyPart::kHeader ? kHeaderReadBytes : kWholeRecordBytes;
   Record found;
   LBOX_ASSIGN_OR_RETURN(found.pack, packs.OpenRead(row.pack));
   const size_t wanted = std::min<uint64_t>(row.record_bytes - (body_behind ? row.body_stored : 0),
-                                           uint64_t{row.record_header_bytes} + kReadAheadBytes);
+                                           row.record_header_bytes + most);
   found.bytes.resize(wanted);
   LBOX_ASSIGN_OR_RETURN(const size_t got,
                         found.pack->ReadAt(row.offset, found.bytes.data(), wanted));
@@ -70,7 +72,8 @@ Result<BodyReaderOptions> ReaderOptions(const RecordPlace& location, Record foun
   options.header_frame = found.bytes.substr(header_bytes, record.header_stored);
   if (record.large_id == 0 && record.body_stored > 0) {
     if (found.bytes.size() >= header_end + record.body_stored) {
-      options.body_frame = found.bytes.substr(header_end, record.body_stored);
+      found.bytes.resize(header_end + record.body_stored);
+      options.body_frame = std::move(found.bytes.erase(0, header_end));
     } else {
       options.pack = found.pack;
       options.body_offset = uint64_t{location.body.offset} + header_end;
