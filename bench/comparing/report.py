@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
 
@@ -17,6 +18,8 @@ def machine():
 
 
 def commit(folder):
+    if shutil.which("git") is None:
+        return "unknown"
     done = subprocess.run(["git", "-C", folder, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return done.stdout.strip() or "unknown"
 

@@ -5,7 +5,9 @@ with server.allow_log(). When a test fails, the log is shown and the server's fo
 """
 
 import os
+import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -16,6 +18,16 @@ from support.server import SERIES, Server  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "series(name): only on this Dovecot series, '2.3' or '2.4'")
+    if config.option.basetemp is None:
+        # Tests let other uids read below tmp_path. The usual folder is shut to these again whenever another pytest starts.
+        config.own_folder = tempfile.mkdtemp(prefix="lbox-pytest-")
+        os.chmod(config.own_folder, 0o755)
+        config.option.basetemp = config.own_folder + "/tests"
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "own_folder"):
+        shutil.rmtree(config.own_folder, ignore_errors=True)
 
 
 def pytest_runtest_setup(item):

@@ -120,6 +120,27 @@ def test_log_with_a_complaint_fails(server_factory):
     server.assert_log_clean()  # each complaint counts once
 
 
+@pytest.mark.parametrize("ending", (False, True))
+def test_what_processes_say_of_others_counts_until_the_server_is_stopped(ending):
+    with Server(driver="maildir") as server:
+        end = server._end_processes
+
+        def say_and_end():
+            with open(server.log_files()[0], "a", encoding="utf-8") as log:
+                log.write("lmtp: Error: conn unix:run/stats-writer (pid=1,uid=0): Timeout waiting for handshake response\n")
+                log.write("" if ending else "lmtp: Error: something else\n")
+            end()
+        server._end_processes = end if not ending else say_and_end
+        if not ending:
+            say_and_end()
+        server.stop()
+        if ending:
+            server.assert_log_clean()
+        else:
+            with pytest.raises(AssertionError, match="handshake(.|\n)*something else"):
+                server.assert_log_clean()
+
+
 def test_crash_at_the_very_end_fails():
     with Server(driver="maildir") as server:
         imap = server.imap("alice")

@@ -36,6 +36,14 @@ TIMEOUT = float(os.environ.get("LBOX_TIMEOUT", "60"))  # seconds, for one answer
 
 BAD_LINE = re.compile(r"\b(Error|Warning|Fatal|Panic): ")
 STOP_LINE = re.compile(r": Warning: Killed with signal 15 ")
+# What a process may say of another one that ended before it, once the server is being stopped.
+ENDING_LINES = [re.compile(pattern) for pattern in (
+    r"stats-writer .*Timeout waiting for handshake response",
+    r"hosting-usage is away: .* closed the connection",
+    r"hosting-recount.*: Error: Counting mail failed: hosting-usage does not answer",
+    r"hosting-recount.*: Error: auth-master: userdb lookup\(.*\): Disconnected unexpectedly",
+    r"hosting-recount.*: Error: User .*: Internal error occurred\.",
+)]
 MAIL_SERVICES = ("imap", "pop3", "lmtp", "dovecot-lda", "doveadm-server", "indexer-worker",
                  "imap-hibernate")
 
@@ -99,6 +107,7 @@ class Server:
         self.keep = bool(os.environ.get("LBOX_KEEP"))
         self._allowed = [STOP_LINE]
         self._checked = {}  # log file -> bytes already checked
+        self._endings = []  # {log file: (first byte, last byte)} of each time that it was stopped
         self._master = None
         self._guard = None
         self.write_config()
@@ -145,6 +154,7 @@ class Server:
         try:
             for port in (self.imap_port, self.pop3_port, self.lmtp_port):
                 self._await_greeting(port)
+            self._await_stats()
             # From here on the log process runs, and nothing that is logged gets lost.
             self.await_log(r"starting up for ", since=before)
         except BaseException:
@@ -167,10 +177,23 @@ class Server:
                     self.base, self.log_tail()))
             time.sleep(0.02)
 
+    def _await_stats(self):
+        """Until the stats process answers who connects. Others wait for it, up to 5 s, when they begin and when they end; their events are
+        lost when it does not come."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(self.base + "/run/stats-writer")
+            assert connection.recv(100).startswith(b"VERSION\tstats-server\t"), self.log_tail()
+
     def stop(self):
         """Ends every process of this server; what does not go by SIGTERM is killed."""
         if self._master is None:
             return
+        before = {file: os.path.getsize(file) for file in self.log_files() if os.path.exists(file)}
+        self._end_processes()
+        self._endings.append({file: (before.get(file, 0), os.path.getsize(file)) for file in self.log_files() if os.path.exists(file)})
+
+    def _end_processes(self):
         if self._master.poll() is None:
             # Mail processes first, while the master still logs how each of them ended: one that
             # crashes only now may otherwise go unnoticed.
@@ -354,11 +377,19 @@ class Server:
         allowed = self._allowed + [re.compile(pattern) for pattern in allow]
         bad = []
         for file in self.log_files():
-            text = _read_from(file, self._checked.get(file, 0))
-            self._checked[file] = self._checked.get(file, 0) + len(text)
-            bad += [line for line in text.decode("utf-8", "replace").splitlines()
-                    if BAD_LINE.search(line) and not any(p.search(line) for p in allowed)]
+            at = self._checked.get(file, 0)
+            for raw in _read_from(file, at).splitlines(keepends=True):
+                line = raw.decode("utf-8", "replace").rstrip("\n")
+                here = allowed + (ENDING_LINES if self._is_ending(file, at) else [])
+                at += len(raw)
+                if BAD_LINE.search(line) and not any(p.search(line) for p in here):
+                    bad.append(line)
+            self._checked[file] = at
         assert not bad, "Dovecot complained:\n" + "\n".join(bad)
+
+    def _is_ending(self, file, at):
+        """Whether what is there in a log was logged while the server was being stopped."""
+        return any(file in ending and ending[file][0] <= at < ending[file][1] for ending in self._endings)
 
     def skip_log(self):
         """Complaints logged so far are not counted; crashes are, but for those by SIGBUS: a map of a disk that has failed."""
