@@ -51,6 +51,7 @@ def test_a_store_of_a_newer_format_is_refused_and_left_alone(server):
     with lmtp(server) as delivery:
         delivery.deliver([user], message("kept"))
     store = server.mail_root(user) + "/store"
+    server.await_closed(store)
     with open(store + "/CURRENT", "r+", encoding="ascii") as file:
         text = file.read()
         known = int(re.match(r"lbox-store (\d+)\n", text).group(1))

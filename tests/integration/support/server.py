@@ -10,6 +10,7 @@ test failed (see conftest.py) or $LBOX_KEEP is set: then the log, the mail and a
 """
 
 import atexit
+import contextlib
 import dataclasses
 import imaplib
 import os
@@ -264,6 +265,19 @@ class Server:
         deadline = time.monotonic() + TIMEOUT
         while self.pids("imap", "pop3"):
             assert time.monotonic() < deadline, "sessions are still open"
+            time.sleep(0.02)
+
+    def await_closed(self, folder):
+        """Waits until no process of this server has a file below the folder open; lmtp keeps a store open for a moment."""
+        def opened():
+            for pid in self.pids():
+                with contextlib.suppress(OSError):
+                    for name in os.listdir("/proc/%d/fd" % pid):
+                        with contextlib.suppress(OSError):
+                            yield os.readlink("/proc/%d/fd/%s" % (pid, name))
+        deadline = time.monotonic() + TIMEOUT
+        while any(path.startswith(folder + "/") for path in opened()):
+            assert time.monotonic() < deadline, "files below %s are still open" % folder
             time.sleep(0.02)
 
     def kill_mail_processes(self, sig=signal.SIGKILL):
