@@ -274,9 +274,9 @@ Status StagedBodyImpl::Sync() {
   return large_->Sync();
 }
 
-void StagedBodyImpl::Disown() {
+void StagedBodyImpl::Disown(const std::string& saved_as) {
   assert(large());
-  large_->Disown();
+  large_->Disown(saved_as);
 }
 
 Result<std::unique_ptr<BodyReader>> StagedBodyImpl::OpenReader(

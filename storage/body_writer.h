@@ -53,12 +53,13 @@ class StagedBodyImpl final : public StagedBody {
   Result<std::string> Frames() const;
 
   // A large body waits in the file tmp_path(), complete, and durable after Sync, to be renamed to
-  // l/<large_id>; then call Disown, or the file is unlinked together with this object.
+  // l/<large_id>; then call Disown with that path, or the file is unlinked together with this
+  // object.
   bool large() const { return facts_.large_id != 0; }
   uint64_t large_id() const { return facts_.large_id; }
   const std::string& tmp_path() const;
   Status Sync();
-  void Disown();
+  void Disown(const std::string& saved_as);
 
   // Reads it back, before or (unless large) after it was saved; independent of this object but for
   // the file tmp_path(). For a large body `open` is called when its bytes are first needed; without

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "storage/body.h"
+#include "storage/large_original.h"
 #include "storage/pack_record.h"
 #include "storage/status_macros.h"
 #include "storage/zstd_context.h"
@@ -186,6 +187,16 @@ Status BodySpool::Finish() {
   header.large_id = large_id_;
   header.body_stored = stored_;
   header.body_hash = hash();
+  const std::string link_path = path_ + ".link";
+  if (const uint64_t id = LinkToOriginal(area_->options(), header, *file_, link_path); id != 0) {
+    (void)area_->options().env->Unlink(path_);
+    path_ = link_path;
+    large_id_ = id;
+    linked_ = true;
+    file_.reset();
+    ReturnScratch(std::exchange(buffer_, std::string()));
+    return {};
+  }
   const std::string bytes = EncodeLargeHeader(header);
   LBOX_RETURN_IF_ERROR(file_->WriteAt(0, bytes.data(), bytes.size()));
   ReturnScratch(std::exchange(buffer_, std::string()));
@@ -211,6 +222,13 @@ Status BodySpool::Sync() {
     Close();
   }
   return flushed_;
+}
+
+void BodySpool::Disown(const std::string& saved_as) {
+  path_.clear();
+  if (!linked_) {
+    RememberLarge(area_->options(), saved_as, {large_id_, stored_, hash()});
+  }
 }
 
 void BodySpool::Close() {

@@ -24,9 +24,11 @@ namespace lbox {
 struct StagingOptions {
   Env* env = nullptr;
   std::string directory;  // tmp/ of the store; must exist
-  uint32_t mode = 0600;   // of files
-  int64_t gid = -1;       // -1: leave
-  bool sync = true;       // false: large bodies are not flushed
+  std::string
+      large_directory;   // l/ of the store; empty: large bodies share no file with other stores
+  uint32_t mode = 0600;  // of files
+  int64_t gid = -1;      // -1: leave
+  bool sync = true;      // false: large bodies are not flushed
   // Of small bodies' frames; beyond it they go to the nameless file.
   size_t memory_bytes = 4 * 1024 * 1024;
 };
@@ -73,7 +75,8 @@ class BodySpool {
   BodySpool& operator=(const BodySpool&) = delete;
 
   Status Append(const void* data, size_t size);
-  // No more bytes. Large: the file is complete; a Sync and a name in l/ are missing.
+  // No more bytes. Large: the file is complete; a Sync and a name in l/ are missing. It may be a
+  // link to another store's (storage/large_original.h).
   Status Finish();
   // Large: durable after this, unless switched off. Apart from Finish, since flushes of many files
   // cost little more than one, once the system has begun to write them all. Finish of a later body
@@ -88,8 +91,8 @@ class BodySpool {
   uint64_t hash() const { return hasher_.Digest(); }
   const std::string& path() const { return path_; }     // of the file; empty unless large
   const std::string& bytes() const { return buffer_; }  // all, unless large
-  // The file now belongs to somebody else, by whatever name.
-  void Disown() { path_.clear(); }
+  // The file now belongs to somebody else: the saved body's, in l/ of the store.
+  void Disown(const std::string& saved_as);
 
  private:
   void Close();
@@ -104,6 +107,7 @@ class BodySpool {
   std::string path_;
   std::unique_ptr<File> file_;
   bool finished_ = false;  // and still to be flushed
+  bool linked_ = false;    // to another store's file
   Status flushed_;
 };
 

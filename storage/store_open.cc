@@ -302,6 +302,7 @@ Result<std::shared_ptr<StoreImpl>> StoreImpl::Open(const StoreOptions& options, 
   StagingOptions staging;
   staging.env = &env;
   staging.directory = store->folder + "/tmp";
+  staging.large_directory = store->folder + "/l";
   staging.mode = options.mode;
   staging.gid = options.gid;
   staging.sync = options.sync;

@@ -70,7 +70,7 @@ class LargeFiles {
 
   void Keep() {
     for (StagedBodyImpl* body : placed_) {
-      body->Disown();
+      body->Disown(store_.packs.LargePath(body->large_id()));
     }
     placed_.clear();
   }

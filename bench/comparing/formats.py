@@ -51,6 +51,6 @@ class Format:
         self.quiet()
         remove_files(self.home(user), pattern)
 
-    def disk(self, user):
-        """(allocated bytes, files) below the user's home; hard links once."""
-        return allocated(self.home(user))
+    def disk(self, *users):
+        """(allocated bytes, files) below the users' homes; hard links once."""
+        return allocated(*map(self.home, users))

@@ -121,6 +121,28 @@ def test_lda_with_a_wrong_argument(user, server):
 # LMTP -----------------------------------------------------------------------------------------------
 
 
+def large_files(user):
+    folder = user.server.mail_root(user.name) + "/store/l"
+    return [os.stat(os.path.join(folder, name)) for name in os.listdir(folder)]
+
+
+def test_a_large_message_to_many_takes_the_disk_of_one(user, server):
+    users = [User(server, "%s-%d" % (user.name, n)) for n in range(5)]
+    data = message("to all", incompressible(600_000))
+    with user.lmtp() as lmtp:
+        lmtp.deliver([one.name for one in users], data)
+    (inode,) = {file.st_ino for one in users for file in large_files(one)}
+    assert [file.st_nlink for one in users for file in large_files(one)] == [5] * 5
+    for number, one in enumerate(users):
+        assert [file.st_ino for file in large_files(one)] == [inode]
+        assert bodies(one)[0].endswith(data)
+        with one.imap("INBOX") as imap:
+            imap.ok("STORE 1 +FLAGS (\\Deleted)")
+            imap.ok("EXPUNGE")
+        await_true(lambda one=one: not large_files(one))
+        assert all(file.st_nlink == 4 - number for other in users for file in large_files(other))
+
+
 def test_several_recipients(user, server):
     users = [User(server, "%s-%d" % (user.name, n)) for n in range(5)]
     data = message("to all", incompressible(300_000))

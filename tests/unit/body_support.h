@@ -90,7 +90,7 @@ inline SavedBody SaveByHand(const TempDir& dir, StagedBodyImpl& staged, size_t o
   if (staged.large()) {
     saved.large = dir / "large";
     EXPECT_TRUE(Env::Default()->Rename(staged.tmp_path(), saved.large).ok());
-    staged.Disown();
+    staged.Disown(saved.large);
   }
   return saved;
 }

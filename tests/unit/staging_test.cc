@@ -136,7 +136,7 @@ TEST_F(StagingTest, DisownedFilesStay) {
     ASSERT_TRUE(spool.Append(bytes.data(), bytes.size()).ok());
     ASSERT_TRUE(spool.Finish().ok());
     ASSERT_TRUE(Env::Default()->Rename(spool.path(), dir_ / "saved").ok());
-    spool.Disown();
+    spool.Disown(dir_ / "saved");
   }
   EXPECT_EQ(FilesIn(dir_.path()), 1u);
 }

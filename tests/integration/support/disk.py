@@ -1,15 +1,16 @@
 """What lies in a folder: how much disk it takes, and which files are Dovecot's index files."""
 
+import itertools
 import os
 import re
 
 INDEX_FILE = re.compile(r"^dovecot(\.list)?\.index(?!\.pvt)")
 
 
-def allocated(folder):
-    """(bytes, files) below a folder; hard links once, temporary files that go meanwhile not at all."""
+def allocated(*folders):
+    """(bytes, files) below folders; hard links once, temporary files that go meanwhile not at all."""
     seen = {}
-    for where, _, files in os.walk(folder):
+    for where, _, files in itertools.chain(*map(os.walk, folders)):
         for file in files:
             try:
                 status = os.lstat(os.path.join(where, file))
