@@ -121,6 +121,24 @@ def test_lda_with_a_wrong_argument(user, server):
 # LMTP -----------------------------------------------------------------------------------------------
 
 
+def test_lmtp_keeps_the_store_of_the_last_delivery_open_for_a_moment(user, server):
+    other = User(server, user.name + "-too")
+    first, second = (server.mail_root(one.name) + "/store" for one in (user, other))
+
+    def kept():
+        user.deliver("to one")
+        return server.open_below(first)
+    await_true(kept, "it is not kept open")
+    server.await_closed(first)
+
+    def changed():
+        user.deliver("to one")
+        other.deliver("to the other")
+        return server.open_below(second) and not server.open_below(first)
+    await_true(changed, "another store does not take its place")
+    server.await_closed(second)
+
+
 def large_files(user):
     folder = user.server.mail_root(user.name) + "/store/l"
     return [os.stat(os.path.join(folder, name)) for name in os.listdir(folder)]
@@ -139,7 +157,7 @@ def test_a_large_message_to_many_takes_the_disk_of_one(user, server):
         with one.imap("INBOX") as imap:
             imap.ok("STORE 1 +FLAGS (\\Deleted)")
             imap.ok("EXPUNGE")
-        await_true(lambda one=one: not large_files(one))
+        await_true(lambda one=one: not large_files(one), "it is not freed")
         assert all(file.st_nlink == 4 - number for other in users for file in large_files(other))
 
 

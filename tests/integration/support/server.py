@@ -267,16 +267,20 @@ class Server:
             assert time.monotonic() < deadline, "sessions are still open"
             time.sleep(0.02)
 
+    def open_below(self, folder):
+        """Files below the folder that processes of this server have open."""
+        found = []
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                for name in os.listdir("/proc/%d/fd" % pid):
+                    with contextlib.suppress(OSError):
+                        found.append(os.readlink("/proc/%d/fd/%s" % (pid, name)))
+        return [path for path in found if path.startswith(folder + "/")]
+
     def await_closed(self, folder):
-        """Waits until no process of this server has a file below the folder open; lmtp keeps a store open for a moment."""
-        def opened():
-            for pid in self.pids():
-                with contextlib.suppress(OSError):
-                    for name in os.listdir("/proc/%d/fd" % pid):
-                        with contextlib.suppress(OSError):
-                            yield os.readlink("/proc/%d/fd/%s" % (pid, name))
+        """Waits until nothing below the folder is open; lmtp keeps a store open for a moment."""
         deadline = time.monotonic() + TIMEOUT
-        while any(path.startswith(folder + "/") for path in opened()):
+        while self.open_below(folder):
             assert time.monotonic() < deadline, "files below %s are still open" % folder
             time.sleep(0.02)
 
