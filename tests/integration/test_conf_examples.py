@@ -1,61 +1,22 @@
 """The configurations of packaging/conf/examples, as they are there: Dovecot reads them without a word, and mail comes and is read."""
 # ctest: timeout=300
 
-import contextlib
 import imaplib
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 
 import pytest
 
+from support.examples import EXAMPLES, USER, VMAIL, configure, example, in_sqlite
 from support.exim import PROGRAM as EXIM
 from support.host import SANDBOX, Host
 from support.host_mail import PASSWORD, deliver, imap, subjects
-from support.server import REPO, SERIES
+from support.server import SERIES
 
-EXAMPLES = os.path.join(REPO, "packaging", "conf", "examples")
 WHOLE = ("sql-virtual", "system-users", "proxy")
 BESIDE = ("postfix", "exim", "sieve", "inbox-prefix", "backend")
-USER = "ann@example.com"
-VMAIL = 5000
-
-
-def example(name):
-    with open(os.path.join(EXAMPLES, SERIES, name), encoding="utf-8") as file:
-        return file.read()
-
-
-def configure(host, whole, *beside):
-    """/etc/dovecot with one whole configuration, and others in conf.d."""
-    host.certificate()
-    host.write("/etc/dovecot/dovecot.conf", example(whole + ".conf") + "!include_try conf.d/*.conf\n")
-    for name in beside:
-        host.write("/etc/dovecot/conf.d/90-%s.conf" % name, example(name + ".conf"))
-    if whole == "sql-virtual" and SERIES == "2.3":
-        host.write("/etc/dovecot/dovecot-sql.conf.ext", example("sql-virtual.sql.conf.ext"))
-    for name, uid in (("postfix", 6011), ("Debian-exim", 6010)):
-        host.add_user(name, uid, "/nonexistent")
-    os.makedirs(host.path("/var/spool/postfix/private"))
-
-
-def virtual_users(host, *rows):
-    """The table that the example tells one to make. rows: user and what follows the password."""
-    host.add_user("vmail", VMAIL, "/srv/mail")
-    os.mkdir(host.path("/srv/mail"), 0o750)
-    os.chown(host.path("/srv/mail"), VMAIL, VMAIL)
-    source = example("sql-virtual.sql.conf.ext" if SERIES == "2.3" else "sql-virtual.conf")
-    table = re.search(r"CREATE TABLE.*?\);", source.replace("\n#", "\n"), re.DOTALL).group(0)
-    hashed = subprocess.run(["doveadm", "-c", "/dev/null", "pw", "-s", "SHA512-CRYPT", "-p", PASSWORD], capture_output=True, text=True, check=False)
-    crypted = hashed.stdout.strip() or "{PLAIN}" + PASSWORD
-    with contextlib.closing(sqlite3.connect(host.path("/etc/dovecot/users.sqlite"))) as database:
-        database.execute(table)
-        for user, *rest in rows:
-            database.execute("INSERT INTO mailbox VALUES (%s)" % ", ".join("?" * (2 + len(rest))), (user, crypted, *rest))
-        database.commit()
-    os.chmod(host.path("/etc/dovecot/users.sqlite"), 0o644)
 
 
 def stores(host, home):
@@ -88,7 +49,7 @@ def sql():
     with Host() as host:
         configure(host, "sql-virtual", "postfix", "exim", "sieve", "inbox-prefix")
         old = ("maildir:~/Maildir",) if SERIES == "2.3" else ("maildir", "~/Maildir")
-        virtual_users(host, (USER, *[None] * len(old)), ("old@example.com", *old))
+        in_sqlite(host, (USER, *[None] * len(old)), ("old@example.com", *old))
         yield host.start()
         assert not host.complaints()
 
@@ -152,7 +113,7 @@ def test_proxy():
         proxy.write("/etc/dovecot/conf.d/99-test.conf", "listen = 127.0.0.1, 10.0.0.10\nauth_failure_delay = 0\n")  # both hosts have one network here
         configure(behind, "sql-virtual", "backend")
         behind.write("/etc/dovecot/conf.d/99-test.conf", "listen = 10.0.0.11\nauth_failure_delay = 0\n")
-        virtual_users(behind, (USER, *[None] * (1 if SERIES == "2.3" else 2)))
+        in_sqlite(behind, (USER, *[None] * (1 if SERIES == "2.3" else 2)))
         proxy.start()
         behind.start()
         deliver(proxy, USER, "through the proxy")

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import stat
+import subprocess
+import textwrap
 import urllib.request
 
 import pytest
@@ -74,6 +76,14 @@ def await_series(site, wanted, timeout=20):
     except AssertionError:
         found = scrape(site)
         raise AssertionError({name: (found.get(name), value) for name, value in wanted.items()}) from None
+
+
+def test_prometheus_takes_the_rules(tmp_path):
+    (rules,) = re.findall(r"(?m)^    groups:\n(?:(?:    .*)?\n)+", read(PAGE))
+    (tmp_path / "rules.yml").write_text(textwrap.dedent(rules))
+    (program, *_) = filter(os.path.exists, ("/usr/bin/promtool", "/usr/lib/lbox-tests/promtool"))
+    done = subprocess.run([program, "check", "rules", str(tmp_path / "rules.yml")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "SUCCESS: %d rules found" % rules.count("- alert:") in done.stdout, done
 
 
 def deliver(site, user, size, name="a message"):
