@@ -205,7 +205,9 @@ Status BodySpool::Finish() {
     return {};
   }
   finished_ = true;
-  file_->StartSync();
+  if (!area_->unflushed_.empty()) {
+    area_->unflushed_.back()->file_->StartSync();  // there are more: this one may wait long
+  }
   area_->unflushed_.push_back(this);
   if (area_->unflushed_.size() >= kMostUnflushed) {
     for (BodySpool* spool : std::vector(area_->unflushed_)) {

@@ -11,7 +11,7 @@ import time
 from .formats import Format
 from .run import fill
 
-FLUSHES = ("O_DSYNC write", "fsync", "fdatasync", "msync", "sync_file_range", "syncfs", "sync")
+FLUSHES = ("O_DSYNC write", "fsync", "fdatasync", "msync", "syncfs", "sync")  # sync_file_range() may wait for nothing
 WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2")
 _CALL = re.compile(r"^\d+\s+(?:\d+\.\d+ )?(\w+)\((.*?)(?:\)\s+= (-?\d+)|\s*<unfinished)")
 _OPENED_SYNCED = re.compile(r'^(\d+)\s+openat\(.*\bO_D?SYNC\b.*= (\d+)$')
