@@ -24,8 +24,8 @@ namespace lbox {
 struct StagingOptions {
   Env* env = nullptr;
   std::string directory;  // tmp/ of the store; must exist
-  std::string
-      large_directory;   // l/ of the store; empty: large bodies share no file with other stores
+  // l/ of the store; empty: large bodies share no file with other stores.
+  std::string large_directory = {};
   uint32_t mode = 0600;  // of files
   int64_t gid = -1;      // -1: leave
   bool sync = true;      // false: large bodies are not flushed
