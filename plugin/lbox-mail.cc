@@ -130,14 +130,14 @@ const char* guid_text(const lbox::Guid& guid, const std::string& original,
 int get_special(struct mail* mail, enum mail_fetch_field field, const char** value_r) {
   struct index_mail* imail = imail_of(mail);
   const lbox::RowWindow::Row* found = nullptr;
-  lbox::Message row;
-  lbox::MessageExtra extra;
+  lbox::RowWindow::Row unsaved;
   struct lbox_saving_mail saving;
   if (find_saving(mail, &saving)) {
-    row.guid = saving.message->guid;
-    extra.original_guid = saving.message->original_guid;
-    extra.pop3_uidl = saving.message->pop3_uidl;
-    extra.pop3_order = saving.message->pop3_order;
+    unsaved.message.guid = saving.message->guid;
+    unsaved.extra.original_guid = saving.message->original_guid;
+    unsaved.extra.pop3_uidl = saving.message->pop3_uidl;
+    unsaved.extra.pop3_order = saving.message->pop3_order;
+    found = &unsaved;
     if (field != MAIL_FETCH_GUID && field != MAIL_FETCH_UIDL_BACKEND &&
         field != MAIL_FETCH_POP3_ORDER) {
       *value_r = "";  // not stored yet
@@ -145,10 +145,9 @@ int get_special(struct mail* mail, enum mail_fetch_field field, const char** val
     }
   } else if (lookup_row(mail, &found) < 0) {
     return -1;
-  } else {
-    row = found->message;
-    extra = found->extra;
   }
+  const lbox::Message& row = found->message;
+  const lbox::MessageExtra& extra = found->extra;
   switch (field) {
     case MAIL_FETCH_GUID:
       *value_r = guid_text(row.guid, extra.original_guid, imail);

@@ -14,10 +14,17 @@ constexpr size_t kMostRows = 256;  // some 60 kB
 
 Result<const RowWindow::Row*> RowWindow::Get(Store& store, const Guid& mailbox, uint32_t uid) {
   const auto find = [&]() -> const Row* {
+    if (next_ < rows_.size() && rows_[next_].message.uid == uid) {
+      return &rows_[next_++];
+    }
     const auto it =
         std::lower_bound(rows_.begin(), rows_.end(), uid,
                          [](const Row& row, uint32_t wanted) { return row.message.uid < wanted; });
-    return it != rows_.end() && it->message.uid == uid ? &*it : nullptr;
+    if (it == rows_.end() || it->message.uid != uid) {
+      return nullptr;
+    }
+    next_ = static_cast<size_t>(it - rows_.begin()) + 1;
+    return &*it;
   };
   const bool next = uid > asked_ && uid - asked_ <= kStep;
   asked_ = uid;
@@ -38,6 +45,7 @@ Result<const RowWindow::Row*> RowWindow::Get(Store& store, const Guid& mailbox, 
 
 Status RowWindow::Fill(Store& store, const Guid& mailbox, uint32_t uid, size_t rows) {
   rows_.clear();
+  next_ = 0;
   return store.Scan(mailbox, uid, rows == 1 ? uid : UINT32_MAX,
                     [&](const Message& message, const MessageExtra* extra) {
                       rows_.push_back({message, extra == nullptr ? MessageExtra() : *extra});

@@ -31,6 +31,7 @@ class RowWindow {
   Status Fill(Store& store, const Guid& mailbox, uint32_t uid, size_t rows);
 
   std::vector<Row> rows_;  // ascending
+  size_t next_ = 0;        // after the last one that was asked for
   uint32_t asked_ = 0;     // UID of the last call
   size_t ahead_ = 1;       // rows that are read at once
 };
