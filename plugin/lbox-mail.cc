@@ -1,6 +1,5 @@
 // Reading messages: what Dovecot's cache does not know comes from the message's row, bodies
 // from the store's packs.
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -21,11 +20,6 @@ struct index_mail* imail_of(struct mail* mail) {
 constexpr auto kFieldsOfTheRow =
     static_cast<enum mail_fetch_field>(MAIL_FETCH_VIRTUAL_SIZE | MAIL_FETCH_PHYSICAL_SIZE |
                                        MAIL_FETCH_RECEIVED_DATE | MAIL_FETCH_SAVE_DATE);
-
-// Bytes of a body that streams pass on at once, and so write to the client: Dovecot's 8 kB are for
-// files. With what it takes to make every LF CRLF, for most mail.
-constexpr uint64_t kLeastReadAtOnce = 8 * 1024;
-constexpr uint64_t kMostReadAtOnce = 64 * 1024;
 
 // The row of a saved message, good until the next one is looked up. Returns 0 or -1 (error set, or
 // the mail marked expunged).
@@ -116,7 +110,6 @@ int open_stream(struct mail* mail, bool get_body) {
     }
   }
   mail->transaction->stats.open_lookup_count++;
-  const uint64_t size = reader->size();
   struct istream* input = lbox_istream_create(std::move(reader));
   i_stream_set_name(input, t_strdup_printf("lbox %s UID %u", mail->box->vname, mail->uid));
   if (imail->mail.v.istream_opened != nullptr && imail->mail.v.istream_opened(mail, &input) < 0) {
@@ -125,11 +118,6 @@ int open_stream(struct mail* mail, bool get_body) {
   }
   imail->data.stream = input;
   index_mail_set_read_buffer_size(mail, input);
-  if (get_body) {
-    i_stream_set_max_buffer_size(input, kMostReadAtOnce);
-    i_stream_set_init_buffer_size(input,
-                                  std::clamp(size + size / 16, kLeastReadAtOnce, kMostReadAtOnce));
-  }
   return 0;
 }
 
