@@ -13,14 +13,14 @@ from .beside import until
 from .processes import kill
 
 OWNER = "postgres"  # the package's system user
-PEERS = "local all postgres peer\nlocal mail dovecot peer\nlocal mail mailadmin peer map=admins\n"
+PEERS = "local all postgres peer\nlocal mail dovecot peer map=dovecots\nlocal mail mailadmin peer map=admins\n"
 # Nothing of it has to outlive the test.
 OPTIONS = {"listen_addresses": "", "unix_socket_directories": "/run/postgresql", "fsync": "off", "shared_buffers": "16MB", "max_connections": "20",
            "jit": "off", "autovacuum": "off"}
 
 
 class Postgres:
-    """A database `mail` with a role for Dovecot, and one, mailadmin, that root may take."""
+    """A database `mail` with a role for Dovecot, whose auth-worker is root, and one, mailadmin, that root may take."""
 
     def __init__(self, host):
         self.host, self._process = host, None
@@ -33,7 +33,7 @@ class Postgres:
             self.host.run("chown", OWNER, folder)
         self._as_owner("initdb", "-D", self._data, "--no-sync", "--no-locale", "--encoding=UTF8", "--auth=peer")
         self.host.write(self._data + "/pg_hba.conf", PEERS)
-        self.host.write(self._data + "/pg_ident.conf", "admins root mailadmin\n")
+        self.host.write(self._data + "/pg_ident.conf", "admins root mailadmin\ndovecots dovecot dovecot\ndovecots root dovecot\n")
         self.start()
         try:
             self._sql("postgres", "CREATE DATABASE mail; CREATE ROLE dovecot LOGIN; CREATE ROLE mailadmin LOGIN")
