@@ -268,14 +268,14 @@ class Server:
             time.sleep(0.02)
 
     def open_below(self, folder):
-        """Files below the folder that processes of this server have open."""
+        """Files below the folder that processes of this server have open. (In a mount namespace of their own their paths may begin elsewhere.)"""
         found = []
         for pid in self.pids():
             with contextlib.suppress(OSError):
                 for name in os.listdir("/proc/%d/fd" % pid):
                     with contextlib.suppress(OSError):
                         found.append(os.readlink("/proc/%d/fd/%s" % (pid, name)))
-        return [path for path in found if path.startswith(folder + "/")]
+        return [path for path in found if folder + "/" in path]
 
     def await_closed(self, folder):
         """Waits until nothing below the folder is open; lmtp keeps a store open for a moment."""
