@@ -3,6 +3,9 @@
 from support.disk import INDEX_FILE, allocated, remove_files
 from support.server import SERIES, Server
 from support.wire import Imap, Lmtp, Pop3
+from support.wire_stream import Stream
+
+Stream.quick_acks = True
 
 _ZSTD = {
     "2.3": "plugin {\n  zlib_save = zstd\n}\n",
