@@ -1,5 +1,5 @@
 """hosting-usage stops, hangs or is killed: mail goes on, nothing is lost, nothing counts twice."""
-# ctest: timeout=300 labels=quota
+# ctest: timeout=300 labels=quota processors=3
 
 import signal
 import time
